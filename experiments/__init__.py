@@ -1,0 +1,1 @@
+"""Launchers and configs of the experiments."""

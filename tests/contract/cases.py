@@ -1,0 +1,145 @@
+"""What the contract tests share: every config at its tiny size, built and compiled once a worker.
+
+Cheap enough for a hundred configs: three compilations of a step serve all promises (one device, the mesh of
+eight, pmap; FSDP shares the mesh's where the layout is the same), the initial state is built once and moved, and
+whatever can be checked on shapes alone is never compiled.
+"""
+
+import functools
+import logging
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import cli
+from genjax.data import open_source
+from genjax.training import lifting
+from genjax.training.state import TrainState, init_state
+from genjax.training.step import StepOptions, largest_repeat
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "experiments" / "configs").glob("*/*.py"))
+CONFIGS = [path for path in CONFIGS if path.name != "__init__.py"]
+IDS = [f"{path.parent.name}/{path.stem}" for path in CONFIGS]
+SEED = np.asarray(jax.random.key_data(jax.random.key(0)))
+STEPS = 3
+
+
+class Case(NamedTuple):
+    """A config at its tiny size with its first batches.
+
+    batches: stored, `[STEPS, repeat, B, ...]`.
+    initial: the state of step 0, on the host.
+    """
+
+    config: Any
+    module: Any
+    system: Any
+    options: StepOptions
+    batches: dict[str, np.ndarray]
+    initial: TrainState
+
+
+@functools.cache
+def case(path: pathlib.Path) -> Case:
+    """Build a config's tiny variant."""
+    module = cli.load_module(path)
+    config = module.get_config("tiny").lock()
+    system = module.build(config, axis_name=None)
+    source = open_source(config.data.name, config.data.split, config.data.dir)
+    repeat, size = largest_repeat(system), config.data.batch_size
+    index = np.arange(STEPS * repeat * size) % len(source)
+    stored = source.fetch(index.reshape(STEPS, repeat, size))
+    options = StepOptions(ema_decay=0.9)
+    initial = jax.device_get(jax.jit(init_state, static_argnums=(0, 1))(system_key(system), True, SEED, first(stored), {}))
+    return Case(config, module, system, options, stored, initial)
+
+
+class system_key:  # noqa: N801  (a static argument of jit must hash by identity)
+    """A system that hashes by identity."""
+
+    def __init__(self, system: Any):
+        self._system = system
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._system, name)
+
+
+def first(batches: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the first minibatch of the first step."""
+    return {name: x[0, 0] for name, x in batches.items()}
+
+
+class Run(NamedTuple):
+    """Three single-step dispatches under one lifting.
+
+    states: canonical states on the host after each dispatch.
+    metrics: one dict a dispatch, as the lifting returns them.
+    old_leaves: leaves of the first state that was handed over.
+    live: the last state, on the devices.
+    compilations: how often XLA compiled the step.
+    """
+
+    states: list[TrainState]
+    metrics: list[dict[str, Any]]
+    old_leaves: list[Any]
+    live: TrainState
+    compilations: int
+    lifted: lifting.Lifted
+
+
+@functools.cache
+def run(path: pathlib.Path, parallel: str) -> Run:
+    """Train the tiny config for three steps under a lifting, from the one initial state."""
+    c = case(path)
+    lifted = lift(c, parallel)
+    state = place(lifted, c)
+    old_leaves = jax.tree.leaves(state)
+    states, metrics = [], []
+    with CompilationCount("step") as count:
+        for i in range(STEPS):
+            state, m = lifted.step(state, lifted.put({name: x[i : i + 1] for name, x in c.batches.items()}))
+            states.append(jax.device_get(lifted.canonical(state)))
+            metrics.append(jax.device_get(m))
+    return Run(states, metrics, old_leaves, state, count.seen, lifted)
+
+
+def lift(c: Case, parallel: str) -> lifting.Lifted:
+    """Lift a case's system."""
+    if parallel == "pmap":
+        return lifting.lift_pmap(c.module.build(c.config, axis_name=lifting.AXIS), c.options)
+    if parallel == "jit":
+        return lifting.lift_jit(c.system, c.options)
+    return lifting.lift_sharded(c.system, c.options, fsdp=parallel == "fsdp")
+
+
+def place(lifted: lifting.Lifted, c: Case) -> TrainState:
+    """Put the one initial state on the devices of a lifting, each leaf in a buffer of its own."""
+    target = lifted.restore(SEED, first(c.batches), {})
+    put = lambda x, t: jax.device_put(np.array(x), t.sharding) if t.sharding is not None else np.array(x)
+    return lifted.adopt(jax.tree.map(put, c.initial, target))
+
+
+class CompilationCount(logging.Handler):
+    """Count XLA's compilations of the function `name` by its log."""
+
+    def __init__(self, name: str):
+        super().__init__(logging.DEBUG)
+        self._wanted, self.seen = f"Finished XLA compilation of jit({name})", 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen += record.getMessage().startswith(self._wanted)
+
+    def __enter__(self) -> "CompilationCount":
+        self._before = jax.config.jax_log_compiles
+        jax.config.update("jax_log_compiles", True)
+        self._logger = logging.getLogger("jax._src.dispatch")
+        self._logger.addHandler(self)
+        self._propagate, self._logger.propagate = self._logger.propagate, False
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        jax.config.update("jax_log_compiles", self._before)
+        self._logger.removeHandler(self)
+        self._logger.propagate = self._propagate

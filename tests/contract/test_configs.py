@@ -1,0 +1,159 @@
+"""Every config, at its tiny size, keeps the promises of the contract; formulas are tested elsewhere."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.training import lifting
+from genjax.training.checkpoint import Checkpoints
+from genjax.training.state import init_state, variables_of
+from genjax.training.step import StepOptions, lazy_updates, make_step
+from tests.contract.cases import CONFIGS, IDS, SEED, STEPS, case, first, place, run
+
+pytestmark = pytest.mark.parametrize("path", [pytest.param(p, marks=pytest.mark.xdist_group(i), id=i) for p, i in zip(CONFIGS, IDS)])
+LIFTINGS = ("jit", "sharded", "fsdp", "pmap")
+
+
+def abstract(tree):
+    return jax.tree.map(lambda x: (tuple(np.shape(x)), np.asarray(x).dtype.name), tree)
+
+
+def test_config_has_the_common_fields(path):
+    c = case(path)
+    common = {"name", "seed", "data", "model", "train", "sample", "eval", "expected", "stages"}
+    assert common <= set(c.config.keys())
+    assert c.config.name == f"{path.parent.name}/{path.stem}"
+    full = c.module.get_config()
+    assert full.expected.result and full.expected.cost
+    assert full.train.steps % full.train.steps_per_call == 0
+
+
+def test_init_is_abstract_and_in_float32(path):
+    c = case(path)
+    shapes = jax.eval_shape(lambda seed, batch: init_state(c.system, True, seed, batch, {}), SEED, first(c.batches))
+    assert abstract(c.initial) == jax.tree.map(lambda s: (s.shape, s.dtype.name), shapes)
+    assert {leaf.dtype for leaf in jax.tree.leaves(c.initial.params)} == {np.dtype("float32")}
+
+
+def test_bfloat16_reaches_the_products_and_nothing_else(path):
+    c = case(path)
+    with c.config.unlocked():
+        config = type(c.config)(c.config.to_dict())
+    config.train.precision = "bfloat16"
+    system = c.module.build(config, axis_name=None)
+    step = make_step(system, StepOptions())
+    initial = c.initial._replace(ema=())
+    traced = jax.make_jaxpr(step)(initial, c.batches)
+    products = set(product_dtypes(traced.jaxpr))
+    assert np.dtype(jnp.bfloat16) in products, f"no product is made in bfloat16, only in {products}"
+    assert [a.dtype for a in traced.out_avals] == [a.dtype for a in jax.make_jaxpr(make_step(c.system))(initial, c.batches).out_avals]
+
+
+def product_dtypes(jaxpr):
+    """Yield the operand dtype of each matrix product and convolution, inner jaxprs included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("dot_general", "conv_general_dilated"):
+            yield equation.invars[0].aval.dtype
+        for inner in jax.core.jaxprs_in_params(equation.params):
+            yield from product_dtypes(inner)
+
+
+@pytest.mark.parametrize("parallel", LIFTINGS)
+def test_three_steps_compile_once_and_donate(path, parallel):
+    r = run(path, parallel)
+    assert r.compilations == 1
+    assert all(leaf.is_deleted() for leaf in r.old_leaves)
+
+
+@pytest.mark.parametrize("parallel", LIFTINGS)
+def test_structure_dtype_and_layout_are_kept(path, parallel):
+    c, r = case(path), run(path, parallel)
+    assert all(abstract(state) == abstract(c.initial) for state in r.states)
+    if parallel != "pmap":
+        target = r.lifted.restore(SEED, first(c.batches), {})
+        kept = jax.tree.map(lambda x, t: x.sharding.is_equivalent_to(t.sharding, x.ndim), r.live, target)
+        assert all(jax.tree.leaves(kept))
+
+
+@pytest.mark.parametrize("parallel", ["sharded", "fsdp"])
+def test_eight_devices_are_one(path, parallel):
+    one, eight = run(path, "jit"), run(path, parallel)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
+    jax.tree.map(close, eight.metrics[0], one.metrics[0])
+    jax.tree.map(close, eight.states[0].params, one.states[0].params)
+    jax.tree.map(close, eight.states[0].state, one.states[0].state)
+
+
+def test_replicas_are_equal_under_pmap(path):
+    state = run(path, "pmap").live._replace(memory=())
+    for leaf in jax.tree.leaves(state):
+        replicas = np.asarray(leaf)
+        np.testing.assert_array_equal(replicas, np.broadcast_to(replicas[:1], replicas.shape))
+
+
+def test_named_players_move_and_others_do_not(path):
+    c, last = case(path), run(path, "jit").states[-1]
+    moving = {player for update in c.system.model.updates for player in update.players}
+    for player, tree in c.initial.params.items():
+        moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), tree, last.params[player])
+        still = [jax.tree_util.keystr(k) for k, m in jax.tree_util.tree_leaves_with_path(moved) if m != (player in moving)]
+        assert not still, f"player '{player}': {still} {'did not move' if player in moving else 'moved'}"
+
+
+def test_metrics_are_finite_and_named(path):
+    c, r = case(path), run(path, "jit")
+    lazy = lazy_updates(c.system)
+    names = {update.name for update in c.system.model.updates}
+    for step, metrics in enumerate(r.metrics):
+        assert {name.split("/")[0] for name in metrics} == names
+        for name, value in metrics.items():
+            assert value.shape == (1,) and value.dtype == np.float32
+            assert np.isfinite(value).all() == (step % lazy.get(name.split("/")[0], 1) == 0), name
+
+
+def test_resumption_is_exact(path, tmp_path):
+    """Two steps, a checkpoint, a restore, one more step: the three-step run to the bit."""
+    c, r = case(path), run(path, "jit")
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(2, jax.tree.map(np.asarray, r.states[1]), {})
+    checkpoints.wait()
+    restored, _ = checkpoints.restore(r.lifted.restore(SEED, first(c.batches), {}))
+    checkpoints.close()
+    state, metrics = r.lifted.step(restored, r.lifted.put({name: x[STEPS - 1 :] for name, x in c.batches.items()}))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), r.states[-1])
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(metrics), r.metrics[-1])
+
+
+def test_samples(path):
+    c = case(path)
+    variables = variables_of(run(path, "jit").states[-1])
+    batch = jax.eval_shape(c.system.transform, jax.random.key(0), first(c.batches))
+    condition = None if c.system.condition is None else c.system.condition(jax.random.key(5), 4)
+    drawn = jax.jit(c.system.model.sample, static_argnums=2)
+    samples = drawn(variables, jax.random.key(1), 4, condition=condition)
+    assert samples.shape == (4,) + batch["x"].shape[1:] and samples.dtype == batch["x"].dtype
+    np.testing.assert_array_equal(samples, drawn(variables, jax.random.key(1), 4, condition=condition))
+    assert np.any(samples != drawn(variables, jax.random.key(2), 4, condition=condition)), "the key is ignored"
+    if condition is not None:
+        other = jax.tree.map(lambda x: jnp.roll(x, 1, 0), condition)
+        assert np.any(samples != drawn(variables, jax.random.key(1), 4, condition=other)), "the condition is ignored"
+    pictured = np.asarray(c.system.to_picture(samples))
+    assert np.isfinite(pictured).all()
+    if pictured.ndim == 4:
+        assert pictured.min() >= 0 and pictured.max() <= 1
+
+
+def test_log_prob(path):
+    c = case(path)
+    log_prob = c.system.model.log_prob
+    if log_prob is None:
+        return  # a model without a likelihood makes no promise here
+    assert log_prob.kind in ("exact", "lower_bound", "estimate")
+    variables = variables_of(run(path, "jit").states[-1])
+    batch = jax.jit(c.system.transform)(jax.random.key(0), first(c.batches))
+    scored = jax.jit(log_prob.fn)
+    nats = scored(variables, jax.random.key(1), batch)
+    assert nats.shape == batch["x"].shape[:1] and nats.dtype == np.float32 and np.isfinite(nats).all()
+    if log_prob.kind == "exact":
+        np.testing.assert_array_equal(nats, scored(variables, jax.random.key(2), batch))
