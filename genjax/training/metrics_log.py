@@ -158,7 +158,9 @@ def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
         record = json.loads(line)
         assert isinstance(record["step"], int) and isinstance(record["kind"], str)
     except (ValueError, TypeError, KeyError, AssertionError):
-        raise UserError(f"line {number} of '{path}' is not one that a run wrote; repair the file or move it away.") from None
+        raise UserError(
+            f"line {number} of '{path}' is not one that a run wrote; repair the file or move it away."
+        ) from None
     return record
 
 

@@ -1,0 +1,125 @@
+"""Open a data set by its name: one door for embedded sets, TFDS sets and folders of images.
+
+| name | x | levels | from |
+|---|---|---|---|
+| `digits` | uint8 [8, 8, 1] | 17 | scikit-learn |
+| `toy2d/<set>` | float32 [2] | real | generated; `genjax.data.toy2d` has the densities |
+| `photos/<size>` | uint8 [size, size, 3] | 256 | photographs inside scikit-learn and scikit-image |
+| `pydocs/<T>[/<stride>]` | int32 [T] | 256 | the text inside CPython's `pydoc_data.topics`, as bytes |
+| `folder[/<size>]` | uint8 [H, W, C] | 256 | the images under `data_dir` |
+| any TFDS image set, `mnist`, `cifar10`, ...`[/<size>]` | uint8 [H, W, C] | 256 | prepared under `data_dir` |
+| any TFDS text set, `tiny_shakespeare/<T>[/<stride>]` | int32 [T] | 256 | prepared under `data_dir` |
+
+Nothing here is downloaded, and TensorFlow is never imported.
+"""
+
+import difflib
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+from genjax.data.source import Source, base_split, take_slice
+from genjax.errors import UserError
+
+
+class Opener(NamedTuple):
+    """How a kind of source is opened.
+
+    splits: the base splits there are.
+    open: base split -> the whole of it.
+    """
+
+    splits: tuple[str, ...]
+    open: Callable[[str], Source]
+
+
+def open_source(name: str, split: str, data_dir: str = "") -> Source:
+    """Open a split of a data set.
+
+    Args:
+        name: see the table of this module.
+        split: 'train', 'test[:1000]', 'train[90%:]', ...
+        data_dir: where TFDS sets lie prepared, or the folder of images; '' where the set needs none
+            (for TFDS: the folder that TFDS itself uses).
+    Returns:
+        The source; image sets that fit are already decoded, larger ones are read as they are asked for.
+    Raises:
+        UserError: for an unknown name, a split there is not, or files that are not there.
+    """
+    opener = _find_opener(name, data_dir)
+    base = base_split(split, opener.splits, name)
+    return take_slice(opener.open(base), split)
+
+
+def available_splits(name: str, data_dir: str = "") -> tuple[str, ...]:
+    """Return the base splits that a data set has."""
+    return _find_opener(name, data_dir).splits
+
+
+def embedded_names() -> tuple[str, ...]:
+    """Return the names of the sets that need no files; photos and pydocs stand for their default size."""
+    from genjax.data import toy2d
+
+    return ("digits", "photos", "pydocs", *(f"toy2d/{name}" for name in toy2d.SETS))
+
+
+def _find_opener(name: str, data_dir: str) -> Opener:
+    """Return how `name` is opened; each kind imports what it needs, and only then."""
+    head, _, rest = name.partition("/")
+    if head == "digits" and not rest:
+        from genjax.data import embedded
+
+        return Opener(("train", "test"), embedded.open_digits)
+    if head == "toy2d":
+        from genjax.data import toy2d
+
+        if rest not in toy2d.SETS:
+            known = ", ".join(f"toy2d/{known}" for known in toy2d.SETS)
+            raise UserError(f"There is no 2-D set {name!r}{_closest(name)}; there are {known}.")
+        return Opener(("train", "test"), functools.partial(toy2d.open_toy2d, rest))
+    if head == "photos":
+        from genjax.data import embedded
+
+        size = _whole_numbers(name, rest, "photos/32", at_most=1)
+        return Opener(("train", "test"), functools.partial(embedded.open_photos, *(size or (8,))))
+    if head == "pydocs":
+        from genjax.data import text
+
+        window, stride = text.window_and_stride(_whole_numbers(name, rest, "pydocs/256", at_most=2))
+        return Opener(("train", "test"), functools.partial(text.open_pydocs, name, window, stride))
+    if head == "folder":
+        from genjax.data import folder
+
+        size = _whole_numbers(name, rest, "folder/64", at_most=1)
+        files = folder.list_splits(data_dir)
+        return Opener(tuple(files), functools.partial(folder.open_folder, name, files, size[0] if size else None))
+    return _find_prepared(name, data_dir)
+
+
+def _find_prepared(name: str, data_dir: str) -> Opener:
+    """Return how a set that TFDS has prepared is opened."""
+    from genjax.data import prepared
+
+    found = prepared.find(name, data_dir)
+    if found is None:
+        raise UserError(
+            f"There is no data set {name!r}{_closest(name, *prepared.names(data_dir))}; embedded are digits, photos/<size>, pydocs/<T> and "
+            f"toy2d/<set>, 'folder' reads the images under data.dir, and a TFDS set must lie prepared under "
+            f"{prepared.root(data_dir)}: prepare it once, where TensorFlow is installed, with "
+            f"`{prepared.download_command(name, data_dir)}`."
+        )
+    return Opener(found.splits, functools.partial(prepared.open_prepared, found))
+
+
+def _whole_numbers(name: str, rest: str, example: str, *, at_most: int) -> tuple[int, ...]:
+    """Return the numbers after a name's first slash."""
+    parts = rest.split("/") if rest else []
+    if len(parts) > at_most or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"{name!r} is not a data set: after the slash stand whole numbers, as in {example!r}.")
+    return tuple(int(part) for part in parts)
+
+
+def _closest(name: str, *more: str) -> str:
+    """Return a hint at the name, embedded or one of `more`, that looks most like `name`."""
+    matches = difflib.get_close_matches(name, [*embedded_names(), "folder", *more], n=1)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""

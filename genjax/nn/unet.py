@@ -1,0 +1,130 @@
+"""The U-Net of denoising diffusion models (Ho, Jain & Abbeel 2020, arXiv:2006.11239, appendix B).
+
+Levels l = 0 ... L-1 halve the resolution and have `channels[l]` channels each. Down: `blocks` residual blocks a
+level, every output kept, then a strided convolution, kept too. Middle: block, attention, block. Up: `blocks + 1`
+blocks a level, each on its input beside the kept output of its counterpart, then nearest-neighbour upsampling. The
+time enters every block through its embedding; an optional class is added to it (Dhariwal & Nichol 2021, section 4.3).
+
+The output convolution, and the last of every block, start at zero: the untrained network predicts 0.
+
+The same network in diffusers is
+
+    UNet2DModel(in_channels=C, out_channels=C, block_out_channels=channels, layers_per_block=blocks,
+                down_block_types=['AttnDownBlock2D' for a level in `attention`, else 'DownBlock2D', finest first],
+                up_block_types=['AttnUpBlock2D' or 'UpBlock2D', coarsest first], attention_head_dim=head_channels,
+                norm_num_groups=groups, norm_eps=1e-6, downsample_padding=1, flip_sin_to_cos=False, freq_shift=1,
+                act_fn='silu', resnet_time_scale_shift='default', mid_block_scale_factor=1, add_attention=True,
+                dropout=dropout, num_class_embeds=None or num_classes + 1)
+
+and tests/nn/test_unet_parity.py carries weights from the one to the other.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from genjax.contract import Array
+from genjax.nn.attention import PixelAttention
+from genjax.nn.embeddings import TimeEmbedding
+from genjax.nn.group_norm import GroupNorm
+from genjax.nn.resnet import Conv3x3, Downsample, ResidualBlock, Upsample
+
+
+class UNet(nn.Module):
+    """A U-Net that predicts a map from a noisy image and its time.
+
+    channels: channels of each level, finest first.
+    blocks: residual blocks a level.
+    attention: levels with attention after each block, 0 the finest.
+    head_channels: channels of an attention head; None for a single head.
+    groups: groups of the normalizations; divides all channels.
+    dropout: rate inside blocks.
+    num_classes: classes to condition on; 0 for none. Class num_classes stands for 'none given'.
+    out_channels: of the output; None for those of the input.
+    dtype: compute dtype; parameters, normalizations and the output are float32.
+    """
+
+    channels: tuple[int, ...] = (128, 256, 256, 256)
+    blocks: int = 2
+    attention: tuple[int, ...] = (1,)
+    head_channels: int | None = None
+    groups: int = 32
+    dropout: float = 0.0
+    num_classes: int = 0
+    out_channels: int | None = None
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, t: Array, condition: Array | None = None, *, train: bool = False) -> Array:
+        """Predict from x [B, H, W, C] at times t [B], given classes [B] where the network has them.
+
+        Args:
+            x: noisy images, about unit scale.
+            t: times in steps, 0 ... 1000 or so; see `embeddings.sinusoidal_embedding`.
+            condition: int32 classes [B] in 0 ... num_classes (the last: none), or None.
+            train: whether dropout is on; it then needs a key 'dropout'.
+
+        Returns:
+            float32 [B, H, W, out_channels].
+
+        Raises:
+            ValueError: x is no batch of images, a condition without classes, classes without a condition, or
+                channels that the groups do not divide.
+        """
+        self._check(x, condition)
+        embedding = TimeEmbedding(self.channels[0], dtype=self.dtype, name="time")(t)
+        if self.num_classes:
+            classes = nn.Embed(self.num_classes + 1, 4 * self.channels[0], dtype=self.dtype, name="classes")
+            embedding = embedding + classes(condition)
+        h = Conv3x3(self.channels[0], dtype=self.dtype, name="conv_in")(x)
+        h, kept = self._down(h, embedding, train)
+        h = self._block(h, self.channels[-1], embedding, train, "middle_0")
+        h = PixelAttention(self.head_channels, self.groups, self.dtype, name="middle_attention")(h)
+        h = self._block(h, self.channels[-1], embedding, train, "middle_1")
+        h = self._up(h, kept, embedding, train)
+        h = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h))
+        outputs, zeros = self.out_channels or x.shape[-1], nn.initializers.zeros_init()
+        out = Conv3x3(outputs, kernel_init=zeros, dtype=self.dtype, name="conv_out")(h)
+        return out.astype(jnp.float32)
+
+    def _down(self, h: Array, embedding: Array, train: bool) -> tuple[Array, list[Array]]:
+        """Return the coarsest map and all that is kept on the way to it, in order."""
+        kept = [h]
+        for level, channels in enumerate(self.channels):
+            for i in range(self.blocks):
+                h = self._block(h, channels, embedding, train, f"down_{level}_{i}")
+                h = self._attend(h, level, f"down_{level}_{i}_attention")
+                kept.append(h)
+            if level < len(self.channels) - 1:
+                h = Downsample(self.dtype, name=f"downsample_{level}")(h)
+                kept.append(h)
+        return h, kept
+
+    def _up(self, h: Array, kept: list[Array], embedding: Array, train: bool) -> Array:
+        """Return the finest map, taking what was kept from its end."""
+        for level in reversed(range(len(self.channels))):
+            for i in range(self.blocks + 1):
+                h = jnp.concatenate([h, kept.pop()], axis=-1)
+                h = self._block(h, self.channels[level], embedding, train, f"up_{level}_{i}")
+                h = self._attend(h, level, f"up_{level}_{i}_attention")
+            if level > 0:
+                h = Upsample(self.dtype, name=f"upsample_{level}")(h, *kept[-1].shape[1:3])
+        return h
+
+    def _block(self, h: Array, channels: int, embedding: Array, train: bool, name: str) -> Array:
+        return ResidualBlock(channels, self.groups, self.dropout, self.dtype, name=name)(h, embedding, train=train)
+
+    def _attend(self, h: Array, level: int, name: str) -> Array:
+        if level not in self.attention:
+            return h
+        return PixelAttention(self.head_channels, self.groups, self.dtype, name=name)(h)
+
+    def _check(self, x: Array, condition: Array | None) -> None:
+        if x.ndim != 4:
+            raise ValueError(f"x has shape {x.shape}; the U-Net takes images [B, H, W, C].")
+        if (condition is None) == bool(self.num_classes):
+            given = "no condition" if condition is None else "a condition"
+            raise ValueError(f"the U-Net has {self.num_classes} classes and was given {given}.")
+        if any(channels % self.groups for channels in self.channels):
+            raise ValueError(f"channels {self.channels} are not all divisible by {self.groups} groups.")

@@ -1,0 +1,73 @@
+"""Convolutions as matrix products against those of jax.lax and flax.linen."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from genjax.nn import Conv, ConvTranspose, conv2d, conv2d_transpose
+
+
+def arrays(kernel, shape=(2, 5, 6, 3), features=4):
+    x = jax.random.normal(jax.random.key(0), shape)
+    return x, jax.random.normal(jax.random.key(1), (kernel, kernel, shape[-1], features))
+
+
+def same_with_gradients(ours, theirs, *arguments):
+    """Compare values and, under a weighting that no symmetry hides, gradients by every argument."""
+    shape = jax.eval_shape(theirs, *arguments).shape
+    weights = jax.random.normal(jax.random.key(2), shape)
+    both = lambda f: jax.jit(jax.value_and_grad(lambda a: (jnp.sum(f(*a) * weights), f(*a)), has_aux=True))(arguments)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), both(ours), both(theirs))
+
+
+@pytest.mark.parametrize(
+    "kernel, stride, padding", [(3, 1, "SAME"), (3, 2, "SAME"), (4, 2, "SAME"), (2, 3, "SAME"), (3, 2, "VALID")]
+)
+def test_convolution_is_that_of_lax(kernel, stride, padding):
+    layout = ("NHWC", "HWIO", "NHWC")
+    theirs = lambda x, k: lax.conv_general_dilated(x, k, (stride, stride), padding, dimension_numbers=layout)
+    same_with_gradients(lambda x, k: conv2d(x, k, stride=stride, padding=padding), theirs, *arrays(kernel))
+
+
+@pytest.mark.parametrize("kernel, stride", [(3, 1), (2, 2), (3, 2), (4, 2), (5, 2), (7, 4)])
+def test_transposed_convolution_is_that_of_lax(kernel, stride):
+    theirs = lambda x, k: lax.conv_transpose(x, k, (stride, stride), "SAME")
+    same_with_gradients(lambda x, k: conv2d_transpose(x, k, stride=stride), theirs, *arrays(kernel))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_modules_are_those_of_linen(bias):
+    x, _ = arrays(4)
+    pairs = [
+        (Conv(4, 4, 2, use_bias=bias), nn.Conv(4, (4, 4), (2, 2), use_bias=bias)),
+        (ConvTranspose(4, 4, 2, use_bias=bias), nn.ConvTranspose(4, (4, 4), (2, 2), use_bias=bias)),
+    ]
+    for ours, theirs in pairs:
+        shapes = lambda module: jax.eval_shape(module.init, jax.random.key(3), x)
+        assert jax.tree.map(jnp.shape, shapes(ours)) == jax.tree.map(jnp.shape, shapes(theirs))
+        rng = np.random.default_rng(0)
+        variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes(theirs))
+        run = lambda module: jax.jit(module.apply)(variables, x)
+        np.testing.assert_allclose(run(ours), run(theirs), rtol=2e-5, atol=2e-5)
+
+
+def test_compute_dtype():
+    x, _ = arrays(4)
+    for module in (Conv(4, 4, 2, dtype=jnp.bfloat16), ConvTranspose(4, 4, 2, dtype=jnp.bfloat16)):
+        y, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x)
+        assert y.dtype == jnp.bfloat16
+        assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+def test_what_cannot_be_is_refused():
+    x, kernel = arrays(2)
+    with pytest.raises(ValueError, match="at least as large as the stride 3"):
+        conv2d_transpose(x, kernel, stride=3)
+    with pytest.raises(ValueError, match="does not fit"):
+        conv2d(x, arrays(6)[1], padding="VALID")
+    for function in (conv2d, conv2d_transpose):
+        with pytest.raises(AssertionError, match="rank"):
+            function(x[0], kernel, stride=1)
