@@ -38,7 +38,7 @@ def main() -> None:
         num_processes=values.num_processes,
         process_id=values.process_id,
     )
-    workdir, config, config_file = pathlib.Path(values.workdir), values.config, values["config"].config_filename
+    workdir, config, config_file = pathlib.Path(values.workdir), values.config, values["config"].config_filename.partition(":")[0]
     module = cli.load_module(config_file)
     run = assemble.experiment(module, config)
     loader = assemble.training_loader(config)

@@ -9,6 +9,7 @@ import math
 import pathlib
 import shutil
 import signal
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable, NamedTuple
 
@@ -112,7 +113,8 @@ def train(
                 record=record,
             )
             files = _Files(lifted, hooks, log, workdir, checkpoints, best, record["best_nats"])
-            state = _loop(lifted, loader, options, repeat, state, done, hooks, books, files)
+            with _catch_sigterm() as stop:
+                state = _loop(lifted, loader, options, repeat, state, done, hooks, books, files, stop)
         checkpoints.wait()
         return state
     finally:
@@ -131,9 +133,8 @@ def _start(lifted: Lifted, loader: Any, checkpoints: Checkpoints, seed: int, sta
     return lifted.adopt(canonical), record
 
 
-def _loop(lifted, loader, options: LoopOptions, repeat: int, state, done: int, hooks: Hooks, books, files) -> TrainState:
+def _loop(lifted, loader, options: LoopOptions, repeat: int, state, done: int, hooks, books, files, stop) -> TrainState:
     """Dispatch to the end; between dispatches do what falls due."""
-    stop = _catch_sigterm()
     groups = _groups(lifted, loader, options, repeat, done)
     for index, (batches, position) in enumerate(groups):
         if index == 0 and hooks.started is not None:
@@ -187,7 +188,10 @@ class _Files:
         nats = float(scores["nats"])
         if math.isfinite(nats) and (self._best_nats is None or nats > self._best_nats):
             self._best_nats = nats
+            # One at a time: among several processes two concurrent saves meet in each other's barriers.
+            self.checkpoints.wait()
             self._best.save(step, canonical, record | {"best_nats": nats})
+            self._best.wait()
 
 
 def first_batch(loader: Any) -> dict[str, np.ndarray]:
@@ -219,17 +223,19 @@ class _Signal:
     signalled = False
 
 
-def _catch_sigterm() -> _Signal:
-    """Note SIGTERM instead of dying of it; among many processes JAX's own coordination does."""
+@contextlib.contextmanager
+def _catch_sigterm() -> Iterator[_Signal]:
+    """Note SIGTERM inside instead of dying of it; among many processes JAX's own coordination does."""
     noted = _Signal()
-    if jax.process_count() > 1:
-        return noted
 
     def note(signum, frame):
         noted.signalled = True
 
+    if jax.process_count() > 1 or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.signal(signal.SIGTERM, note)
     try:
-        signal.signal(signal.SIGTERM, note)
-    except ValueError:  # not the main thread (a notebook, a test): no handler, no preemption
-        pass
-    return noted
+        yield noted
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -97,7 +97,8 @@ def run(path: pathlib.Path, parallel: str) -> Run:
     state = place(lifted, c)
     old_leaves = jax.tree.leaves(state)
     states, metrics = [], []
-    with CompilationCount("step") as count:
+    # pmap wraps the step in a function of its own.
+    with CompilationCount("_fun" if parallel == "pmap" else "step") as count:
         for i in range(STEPS):
             state, m = lifted.step(state, lifted.put({name: x[i : i + 1] for name, x in c.batches.items()}))
             states.append(jax.device_get(lifted.canonical(state)))

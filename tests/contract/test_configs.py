@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 from genjax.training import lifting
 from genjax.training.checkpoint import Checkpoints
@@ -55,7 +56,7 @@ def product_dtypes(jaxpr):
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("dot_general", "conv_general_dilated"):
             yield equation.invars[0].aval.dtype
-        for inner in jax.core.jaxprs_in_params(equation.params):
+        for inner in jaxprs_in_params(equation.params):
             yield from product_dtypes(inner)
 
 
