@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import tempfile
+import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -193,7 +194,7 @@ def _decode_once(prepared: Prepared, info: Any, split: str, num: int, read: Any)
     try:
         with np.load(path) as stored:
             return dict(stored)
-    except (OSError, ValueError, EOFError, KeyError):  # not there, not readable, not whole: decode
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):  # not there, not readable, not whole: decode
         pass
     parts = [read(np.arange(start, min(start + 1000, num))) for start in range(0, num, 1000)]
     arrays = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
