@@ -54,7 +54,7 @@ def bind_networks(encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood
 
 def _widened(values: Array) -> Array:
     """Return values in float32 at least: losses are not computed in bfloat16."""
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    return values if values.dtype == jnp.float64 else values.astype(jnp.float32)
 
 
 def _only_params(name: str, variables: PyTree) -> PyTree:

@@ -37,7 +37,8 @@ class PixelAttention(nn.Module):
         query, key, value = (
             nn.Dense(channels, dtype=self.dtype, name=name)(h).reshape(heads) for name in ("query", "key", "value")
         )
-        h = jax.nn.dot_product_attention(query, key, value).reshape(batch, height * width, channels)
+        with jax.numpy_dtype_promotion("standard"):  # jax scales bfloat16 by a float32
+            h = jax.nn.dot_product_attention(query, key, value).reshape(batch, height * width, channels)
         zeros = nn.initializers.zeros_init()
         h = nn.Dense(channels, dtype=self.dtype, kernel_init=zeros, name="out")(h)
         return x + h.reshape(x.shape).astype(x.dtype)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 
 import numpy as np
 import pytest
@@ -99,7 +98,7 @@ def test_decoded_pixels_are_kept_whole_or_not_at_all(monkeypatch, tmp_path):
     kept.write_bytes(kept.read_bytes()[:100_000])  # a disk that was full
     np.testing.assert_equal(everything("mnist", "test"), first)
     assert len(decodes) == 10_000
-    os.environ["XDG_CACHE_HOME"] = "/proc/nowhere"  # a cache that cannot be written is done without
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")  # a cache that cannot be written is done without
     np.testing.assert_equal(everything("mnist", "test"), first)
     assert before == {path: path.stat().st_mtime_ns for path in TFDS_DIR.rglob("*")}, "data_dir is only read"
 

@@ -111,6 +111,7 @@ def _tiny(config: ConfigDict) -> None:
     config.data.batch_size = 16
     config.train.steps = 4
     config.train.steps_per_call = 2
+    config.train.warmup = 0
     config.model.channels = (4, 8)
     config.model.groups = 2
     config.model.steps = 4
