@@ -7,8 +7,8 @@ A stored entry is an integer x in {0, ..., L-1} (L levels: 256 for pictures, 17 
     as a density    y = (x + u) / L,  u ~ U(0, 1)^D          dequantize_uniform
     on the line     z = logit(alpha + (1 - 2 alpha) y)       logit_transform, logit_inverse
 
-The last two are steps of a change of variables. With p the model's density of y, Jensen's inequality over u gives a
-bound on the log-probability of the integers (Theis, van den Oord and Bethge 2016, eq. 3-5),
+The last two are steps of a change of variables. With p the model's density of y, Jensen's inequality over u gives
+a bound on the log-probability of the integers (Theis, van den Oord and Bethge 2016, eq. 3-5),
 
     log P(x) >= E_u[log p(y)] - D log L,
 

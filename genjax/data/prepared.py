@@ -18,7 +18,6 @@ import pathlib
 import re
 import tempfile
 import zipfile
-import zipfile
 from typing import Any, NamedTuple
 
 import numpy as np
