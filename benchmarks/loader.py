@@ -35,7 +35,7 @@ def measure(name: str, data_dir: str = "", *, batch_size: int = 128, calls: int 
     return _row(f"{name}, batches of {batch_size}, {calls} a call", calls, batch_size, loaded, indexed)
 
 
-def measure_folder(*, num: int = 1280, side: int = 64, batch_size: int = 128, workers: int = 2, rounds: int = 5) -> dict:
+def measure_folder(*, num: int = 1280, side: int = 64, batch_size: int = 128, workers: int = 2, rounds: int = 5):
     """Time one pass of the loader over a folder of PNG files, and reading the same files in order without it."""
     loaded, indexed = [], []
     with image_folder(num, side) as folder:

@@ -12,8 +12,8 @@ a bound on the log-probability of the integers (Theis, van den Oord and Bethge 2
 
     log P(x) >= E_u[log p(y)] - D log L,
 
-and for a density of z, log p(y) = log p(z) + log |det dz/dy|. Each function returns its own term, [B] in nats; a model's
-log_prob is the sum of them all, so that bits/dim is -nats / (D log 2) with no offset anywhere.
+and for a density of z, log p(y) = log p(z) + log |det dz/dy|. Each function returns its own term, [B] in nats; a
+model's log_prob is the sum of them all, so that bits/dim is -nats / (D log 2) with no offset anywhere.
 
     nats = log p(z) + log_det of logit_transform + log_det of dequantize_uniform
 """

@@ -4,10 +4,10 @@
     data_dir/1.png, data_dir/2.jpg              no labels
     data_dir/train/..., data_dir/test/...       the splits are given; inside each, one of the above
 
-Where the splits are not given, an image is test where the SHA-256 of its path below data_dir is 0 modulo 10: about 90/10,
-the same on every machine, and unmoved when images are added. Images are read as they are asked for, in the
-loader's threads, since pillow decodes outside Python's lock; where all of them fit into 1 GiB they are kept, and decoded
-once.
+Where the splits are not given, an image is test where the SHA-256 of its path below data_dir is 0 modulo 10: about
+90/10, the same on every machine, and unmoved when images are added. Images are read as they are asked for, in the
+loader's threads, since pillow decodes outside Python's lock; where all of them fit into 1 GiB they are kept, and
+decoded once.
 """
 
 import hashlib
@@ -61,7 +61,8 @@ def _list_images(root: pathlib.Path) -> list[ImageFile]:
     found = []
     for path in sorted(root.rglob("*")):
         parts = path.relative_to(root).parts
-        if path.suffix.lower() in Image.EXTENSION and not any(part.startswith(".") for part in parts) and path.is_file():
+        hidden = any(part.startswith(".") for part in parts)
+        if path.suffix.lower() in Image.EXTENSION and not hidden and path.is_file():
             found.append(ImageFile(path, parts[0] if len(parts) > 1 else ""))
     if not found:
         raise UserError(f"There are no images under {str(root)!r}: put files that pillow reads (png, jpg, ...) there.")

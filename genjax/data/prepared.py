@@ -4,9 +4,8 @@ A set is opened by its folder, `<data_dir>/<name>[/<config>]/<newest version>`: 
 folder by trying to download, and its error is then about something else.
 
 Image sets of at most 1 GiB are decoded once, and the pixels kept in a file of the user's cache folder
-($XDG_CACHE_HOME/genjax or ~/.cache/genjax), since decoding goes through Python image by image: 4 s for MNIST, 0.1 s from
-the file. The file's name is a hash of everything the pixels depend on, and it appears whole or not at
-all. Larger sets are read as they are asked for.
+($XDG_CACHE_HOME/genjax or ~/.cache/genjax), since decoding goes through Python image by image: 4 s for MNIST, 0.1 s
+from the file. The file's name is a hash of everything the pixels depend on, and it appears whole or not at all. Larger sets are read as they are asked for.
 """
 
 import hashlib
@@ -178,7 +177,7 @@ def _image_shape(prepared: Prepared, feature: Any) -> tuple[int | None, tuple[in
         (size,) = prepared.numbers
         return size, (size, size, channels or 3)
     if None in feature.shape:
-        raise UserError(f"The images of {prepared.name!r} differ in size: name it '{prepared.name}/<size>' to fit them.")
+        raise UserError(f"Images of {prepared.name!r} differ in size: name it '{prepared.name}/<size>' to fit them.")
     return None, (height, width, channels)
 
 

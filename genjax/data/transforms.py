@@ -3,8 +3,8 @@
     transform = chain(flip_horizontal(0.5), symmetric(256))
     batch = transform(key, {"x": uint8 [B, H, W, C], "label": int32 [B]})
 
-Each of the functions below returns one. A transform sees the global batch and draws with the one key of the step, so that
-what it draws depends neither on how many devices hold the batch nor on how it was read. `chain` hands every
+Each of the functions below returns one. A transform sees the global batch and draws with the one key of the step, so
+that what it draws depends neither on how many devices hold the batch nor on how it was read. `chain` hands every
 member a key of its own. Entries other than 'x' (or, for `one_hot_label`, 'label') pass unchanged.
 """
 

@@ -11,9 +11,9 @@ from genjax.data.toy2d import SETS
 
 WITH_DENSITY = [name for name, toy in SETS.items() if toy.log_density is not None]
 
-# Centre and reach of a square that holds all but 1e-8 of the mass, cells along a side (a cell is smaller than the noise,
-# and then sums over midpoints converge like the exponential), and of how many equal parts it holds one: for sets whose
-# modes are needles, one mode.
+# Centre and reach of a square that holds all but 1e-8 of the mass, cells along a side (a cell is smaller than the
+# noise, and then sums over midpoints converge like the exponential), and of how many equal parts it holds one: for
+# sets whose modes are needles, one mode.
 GRIDS = {
     "eight_gaussians": ((0, 0), 6.0, 60, 1),
     "two_moons": ((0.5, 0.25), 2.3, 80, 1),
