@@ -6,6 +6,7 @@ PNG files is opened anew for every timing, so that each example is decoded.
 """
 
 import contextlib
+import functools
 import pathlib
 import tempfile
 import time
@@ -35,16 +36,18 @@ def measure(name: str, data_dir: str = "", *, batch_size: int = 128, calls: int 
     return _row(f"{name}, batches of {batch_size}, {calls} a call", calls, batch_size, loaded, indexed)
 
 
-def measure_folder(*, num: int = 1280, side: int = 64, batch_size: int = 128, workers: int = 2, rounds: int = 5):
+def measure_folder(
+    *, num: int = 1280, side: int = 64, batch_size: int = 128, workers: int = 2, rounds: int = 5
+) -> dict:
     """Time one pass of the loader over a folder of PNG files, and reading the same files in order without it."""
     loaded, indexed = [], []
     with image_folder(num, side) as folder:
         for _ in range(rounds):
             loader = Loader(open_source("folder", "train", folder), batch_size=batch_size, seed=0, workers=workers)
-            loaded.append(_seconds(lambda: loader.next(num // batch_size, 1)))
+            loaded.append(_seconds(functools.partial(loader.next, num // batch_size, 1)))
             loader.close()
             source = open_source("folder", "train", folder)
-            indexed.append(_seconds(lambda: source.fetch(np.arange(num))))
+            indexed.append(_seconds(functools.partial(source.fetch, np.arange(num))))
     what = f"folder of {side}x{side} png, batches of {batch_size}, {workers} threads"
     return _row(what, num // batch_size, batch_size, loaded, indexed)
 

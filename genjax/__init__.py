@@ -22,7 +22,6 @@ __all__ = [
     "nn",
     "pixels",
     "processes",
-    "solvers",
     "training",
 ]
 

@@ -78,7 +78,11 @@ class Loader:
         group = count if self._source.in_memory else 1
         if self._stream is None or group != self._group:
             self._open(group, ahead=count // group + self._workers)
-        parts = [next(self._stream) for _ in range(count // group)]
+        try:
+            parts = [next(self._stream) for _ in range(count // group)]
+        except BaseException:  # an unreadable file, Ctrl-C in a notebook: the next call begins where this one did
+            self.close()
+            raise
         self._position += count
         lead = (calls, repeat, self._local)
         if len(parts) == 1:

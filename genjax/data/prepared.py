@@ -5,7 +5,8 @@ folder by trying to download, and its error is then about something else.
 
 Image sets of at most 1 GiB are decoded once, and the pixels kept in a file of the user's cache folder
 ($XDG_CACHE_HOME/genjax or ~/.cache/genjax), since decoding goes through Python image by image: 4 s for MNIST, 0.1 s
-from the file. The file's name is a hash of everything the pixels depend on, and it appears whole or not at all. Larger sets are read as they are asked for.
+from the file. The file's name is a hash of everything the pixels depend on, and it appears whole or not at all. Larger
+sets are read as they are asked for.
 """
 
 import hashlib
@@ -141,8 +142,8 @@ def _open_images(prepared: Prepared, info: Any, split: str, key: str) -> Source:
     import tensorflow_datasets as tfds
 
     feature = info.features[key]
-    label = info.features["label"] if "label" in info.features else None
-    label = label if isinstance(label, tfds.features.ClassLabel) else None
+    labels = (feature for key, feature in info.features.items() if key == "label")
+    label = next((feature for feature in labels if isinstance(feature, tfds.features.ClassLabel)), None)
     if feature.np_dtype != np.uint8:
         raise UserError(f"The images of {prepared.name!r} are {np.dtype(feature.np_dtype)}; only uint8 ones are read.")
     size, shape = _image_shape(prepared, feature)

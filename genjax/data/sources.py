@@ -104,8 +104,8 @@ def _find_prepared(name: str, data_dir: str) -> Opener:
     if found is None:
         raise UserError(
             f"There is no data set {name!r}{_closest(name, *prepared.names(data_dir))}; embedded are digits, "
-            f"photos/<size>, pydocs/<T> and toy2d/<set>, 'folder' reads the images under data.dir, and a TFDS set must lie prepared under "
-            f"{prepared.root(data_dir)}: prepare it once, where TensorFlow is installed, with "
+            f"photos/<size>, pydocs/<T> and toy2d/<set>, 'folder' reads the images under data.dir, and a TFDS set "
+            f"must lie prepared under {prepared.root(data_dir)}: prepare it once, where TensorFlow is installed, with "
             f"`{prepared.download_command(name, data_dir)}`."
         )
     return Opener(found.splits, functools.partial(prepared.open_prepared, found))

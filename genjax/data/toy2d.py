@@ -212,8 +212,9 @@ def rings(radii: np.ndarray, std: float, entropy: float) -> Toy2D:
         return points + std * random.standard_normal((n, 2)), label
 
     def log_density(points: np.ndarray) -> np.ndarray:
-        from scipy.special import i0e  # I_0(z) exp(-z): turns -(r^2 + R^2) + 2 r R into -(r - R)^2, no overflow
+        from scipy.special import i0e
 
+        # i0e(z) = I_0(z) exp(-z) turns -(r^2 + R^2) into -(r - R)^2: I_0 itself overflows.
         radius = np.linalg.norm(points, axis=1)[:, None]
         terms = -0.5 * ((radius - radii) / std) ** 2 + np.log(i0e(radius * radii / std**2))
         return _logsumexp(terms) - np.log(len(radii) * 2 * np.pi * std**2)

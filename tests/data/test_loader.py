@@ -112,6 +112,21 @@ def test_an_error_while_reading_ahead_reaches_the_caller():
         Loader(Source(INFO, 10, read), batch_size=2, seed=0).next(1, 1)
 
 
+def test_a_call_that_failed_can_be_made_again():
+    broken = {17}
+
+    def read(indices):
+        if broken & set(indices.tolist()):
+            raise UserError("'17.png' is broken: mend it.")
+        return {"x": indices}
+
+    loader = Loader(Source(INFO, 20, read, in_memory=False), batch_size=4, seed=0)
+    with pytest.raises(UserError):
+        loader.next(5, 1)
+    broken.clear()
+    np.testing.assert_array_equal(stream(loader, 5), stream(Loader(numbers(20), batch_size=4, seed=0), 5))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

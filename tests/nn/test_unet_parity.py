@@ -1,0 +1,112 @@
+"""The U-Net against the same architecture in diffusers/PyTorch, weights carried over."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.nn import UNet
+
+torch = pytest.importorskip("torch", reason="parity with diffusers needs the extra 'bench'")
+diffusers = pytest.importorskip("diffusers", reason="parity with diffusers needs the extra 'bench'")
+
+
+def peer(*, channels, blocks, attention, head_channels=None, groups, num_classes=0, image_channels=3):
+    """Build the UNet2DModel that the U-Net's docstring says is the same, at random weights."""
+    kinds = [["DownBlock2D", "AttnDownBlock2D"][level in attention] for level in range(len(channels))]
+    return diffusers.UNet2DModel(
+        in_channels=image_channels,
+        out_channels=image_channels,
+        block_out_channels=channels,
+        layers_per_block=blocks,
+        down_block_types=tuple(kinds),
+        up_block_types=tuple(kind.replace("Down", "Up") for kind in reversed(kinds)),
+        attention_head_dim=head_channels,
+        norm_num_groups=groups,
+        norm_eps=1e-6,
+        downsample_padding=1,
+        flip_sin_to_cos=False,
+        freq_shift=1,
+        act_fn="silu",
+        resnet_time_scale_shift="default",
+        mid_block_scale_factor=1,
+        add_attention=True,
+        num_class_embeds=num_classes + 1 if num_classes else None,
+    ).eval()
+
+
+def carry(model, *, levels, blocks):
+    """Return the peer's weights as the U-Net's parameters."""
+    weights = {name: tensor.detach().numpy() for name, tensor in model.state_dict().items()}
+
+    def dense(name):
+        kernel = weights[f"{name}.weight"]
+        return {"kernel": kernel.reshape(kernel.shape[:2]).T, "bias": weights[f"{name}.bias"]}
+
+    def conv(name):
+        return {"kernel": weights[f"{name}.weight"].transpose(2, 3, 1, 0), "bias": weights[f"{name}.bias"]}
+
+    def norm(name):
+        return {"scale": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]}
+
+    def block(name):
+        parts = {"norm_in": norm(f"{name}.norm1"), "conv_in": conv(f"{name}.conv1"), "embed": dense(f"{name}.time_emb_proj")}
+        parts |= {"norm_out": norm(f"{name}.norm2"), "conv_out": conv(f"{name}.conv2")}
+        if f"{name}.conv_shortcut.weight" in weights:
+            parts["shortcut"] = dense(f"{name}.conv_shortcut")
+        return parts
+
+    def attention(name):
+        parts = {"norm": norm(f"{name}.group_norm"), "out": dense(f"{name}.to_out.0")}
+        return parts | {ours: dense(f"{name}.{theirs}") for ours, theirs in [("query", "to_q"), ("key", "to_k"), ("value", "to_v")]}
+
+    params = {
+        "time": {"dense_0": dense("time_embedding.linear_1"), "dense_1": dense("time_embedding.linear_2")},
+        "conv_in": conv("conv_in"),
+        "middle_0": block("mid_block.resnets.0"),
+        "middle_attention": attention("mid_block.attentions.0"),
+        "middle_1": block("mid_block.resnets.1"),
+        "norm_out": norm("conv_norm_out"),
+        "conv_out": conv("conv_out"),
+    }
+    if "class_embedding.weight" in weights:
+        params["classes"] = {"embedding": weights["class_embedding.weight"]}
+    for level in range(levels):
+        for way, theirs, count in (("down", f"down_blocks.{level}", blocks), ("up", f"up_blocks.{levels - 1 - level}", blocks + 1)):
+            for i in range(count):
+                params[f"{way}_{level}_{i}"] = block(f"{theirs}.resnets.{i}")
+                if f"{theirs}.attentions.{i}.to_q.weight" in weights:
+                    params[f"{way}_{level}_{i}_attention"] = attention(f"{theirs}.attentions.{i}")
+        if level < levels - 1:
+            params[f"downsample_{level}"] = {"conv": conv(f"down_blocks.{level}.downsamplers.0.conv")}
+        if level > 0:
+            params[f"upsample_{level}"] = {"conv": conv(f"up_blocks.{levels - 1 - level}.upsamplers.0.conv")}
+    return params
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(dict(channels=(16, 32), blocks=1, attention=(1,), groups=8), id="digits"),
+        pytest.param(
+            dict(channels=(8, 16, 24), blocks=2, attention=(0, 2), head_channels=4, groups=4, num_classes=10), id="classes and heads"
+        ),
+    ],
+)
+def test_same_weights_give_the_same_output(settings):
+    torch.manual_seed(0)
+    model = peer(**settings)
+    network = UNet(**settings)
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    t = np.array([0, 17, 999])
+    label = np.array([0, 3, 10], np.int32) if "num_classes" in settings else None
+    params = carry(model, levels=len(settings["channels"]), blocks=settings["blocks"])
+    fresh = jax.eval_shape(network.init, jax.random.key(0), x, jnp.asarray(t), label)["params"]
+    assert jax.tree.map(np.shape, params) == jax.tree.map(np.shape, fresh)
+    ours = jax.jit(network.apply)({"params": params}, x, jnp.asarray(t), label)
+    classes = {} if label is None else {"class_labels": torch.from_numpy(label.astype(np.int64))}
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(x.transpose(0, 3, 1, 2)), torch.from_numpy(t), **classes).sample
+    theirs = theirs.numpy().transpose(0, 2, 3, 1)
+    assert np.abs(theirs).max() > 0.1  # a network that is zero would agree with anything
+    np.testing.assert_allclose(ours, theirs, atol=1e-4, rtol=1e-4)
