@@ -5,10 +5,13 @@ that lie ready on the host, one dispatch a step, or a scan over as many steps as
 keeps averaged parameters like the engine, but has no guard, no gradient norm, no metrics but the loss.
 """
 
+from collections.abc import Iterator
+
 import jax
 import numpy as np
 import optax
 
+from benchmarks.memory import peak_mib
 from benchmarks.timing import paired_ratio
 from experiments import assemble, cli
 from genjax.training.ema import ema_update
@@ -16,6 +19,24 @@ from genjax.training.lifting import lift_jit
 from genjax.training.step import StepOptions
 
 DECAY = 0.999
+DDPM = "experiments/configs/diffusion/ddpm.py"
+VAE = "experiments/configs/autoencoders/vae.py"
+
+
+def report(rounds: int) -> Iterator[str]:
+    """Yield the lines of this benchmark."""
+    yield "engine / loop by hand, time a step; 1.00 is parity, below is ahead"
+    for config, calls, dispatches in ((VAE, 1, 200), (VAE, 20, 20), (DDPM, 1, 10), (DDPM, 10, 2)):
+        row = measure(config, "", calls=calls, dispatches=dispatches, rounds=rounds)
+        yield f"  {row['what']:50s} {row['ratio']:6.3f}   ({row['engine_ms']:.3f} ms / {row['by_hand_ms']:.3f} ms)"
+    ours, by_hand = (peak_mib("benchmarks.engine", DDPM, who) for who in ("engine", "by hand"))
+    yield f"  {'peak memory of a process that trains the DDPM':50s} {ours / by_hand:6.3f}   ({ours:.0f} MiB / {by_hand:.0f} MiB)"
+
+
+def peak(config_path: str, who: str) -> None:
+    """Train for three dispatches of ten steps, as 'engine' or 'by hand'."""
+    contestant = contestants(config_path, "", calls=10, dispatches=3)[1][who]
+    contestant()
 
 
 def measure(config_path: str, variant: str, *, calls: int, dispatches: int, rounds: int = 9) -> dict:
@@ -31,6 +52,20 @@ def measure(config_path: str, variant: str, *, calls: int, dispatches: int, roun
     Returns:
         A row: ratio = median of engine / by hand within a round, and milliseconds a step of each.
     """
+    name, runs = contestants(config_path, variant, calls=calls, dispatches=dispatches)
+    ratio, timings = paired_ratio(runs, "engine", "by hand", rounds=rounds)
+    steps = calls * dispatches
+    return {
+        "what": f"{name}, {calls} steps a dispatch",
+        "ratio": ratio,
+        "engine_ms": 1e3 * timings["engine"].median / steps,
+        "by_hand_ms": 1e3 * timings["by hand"].median / steps,
+        "rounds": rounds,
+    }
+
+
+def contestants(config_path: str, variant: str, *, calls: int, dispatches: int) -> tuple[str, dict]:
+    """Return (name of the config, {'engine': function, 'by hand': function}), each making the same steps."""
     module = cli.load_module(config_path)
     config = module.get_config(variant)
     system = module.build(config)
@@ -58,15 +93,8 @@ def measure(config_path: str, variant: str, *, calls: int, dispatches: int, roun
         hand_state[0] = state
         jax.block_until_ready(losses)
 
-    ratio, timings = paired_ratio({"engine": engine, "by hand": by_hand}, "engine", "by hand", rounds=rounds)
-    steps = calls * dispatches
-    return {
-        "what": f"{config.name}{':' + variant if variant else ''}, {calls} steps a dispatch",
-        "ratio": ratio,
-        "engine_ms": 1e3 * timings["engine"].median / steps,
-        "by_hand_ms": 1e3 * timings["by hand"].median / steps,
-        "rounds": rounds,
-    }
+    name = f"{config.name}{':' + variant if variant else ''}"
+    return name, {"engine": engine, "by hand": by_hand}
 
 
 def _by_hand(system, first):

@@ -1,4 +1,4 @@
-"""The loader's examples a second, beside plain NumPy indexing of the same source: python -m benchmarks.loader
+"""The loader's examples a second, beside plain NumPy indexing of the same source: python -m benchmarks.run loader
 
 Both give blocks [calls, 1, B, ...]. The loader shuffles, keeps its position and reads ahead in threads; plain indexing
 draws indices with replacement and gathers. Where decoded images fit into memory both gather from there; the folder of
@@ -92,14 +92,10 @@ def _row(what: str, calls: int, batch_size: int, loaded: list[float], indexed: l
     }
 
 
-def main() -> None:
-    """Print the rows."""
-    print(f"{'':50s} {'loader':>23s} {'':>12s} {'plain indexing':>15s}")
-    print(f"{'':50s} {'examples/s':>23s} {'batches/s':>12s} {'examples/s':>15s}")
+def report(rounds: int) -> Iterator[str]:
+    """Yield the lines of this benchmark."""
+    del rounds
+    yield "loader, examples a second (batches a second), beside plain indexing"
     for row in measure_all():
-        numbers = (row[f"{key}_per_s"] for key in ("loader_examples", "loader_batches", "indexing_examples"))
-        print("{:50s} {:23,.0f} {:12,.0f} {:15,.0f}".format(row["what"], *numbers))
-
-
-if __name__ == "__main__":
-    main()
+        ours, batches, plain = (row[f"{key}_per_s"] for key in ("loader_examples", "loader_batches", "indexing_examples"))
+        yield f"  {row['what']:50s} {ours:12,.0f} ({batches:,.0f})   plain indexing {plain:,.0f}"

@@ -1,32 +1,48 @@
-"""The DDPM U-Net beside the same architecture in diffusers on PyTorch: training step, and one denoising pass.
+"""The DDPM U-Net beside the same architecture in diffusers on PyTorch: training step, denoising pass, sampling.
 
 Equal layers (see `genjax.nn.unet`), equal batch, float32, the same device, Adam in both; neither is compiled by
-`torch.compile`. A denoising pass is what a sampler repeats, so its ratio is that of sampling time as well.
+`torch.compile`. Sampling is the whole ancestral chain: ours one `lax.scan`, theirs the loop over `DDPMScheduler` of
+its documentation.
 """
+
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 import optax
-import torch
-from diffusers import UNet2DModel
 
+from benchmarks.memory import peak_mib
 from benchmarks.timing import paired_ratio
+from genjax import processes
+from genjax.diffusion import ancestral_sample
 from genjax.nn import UNet
 
-CHANNELS, GROUPS, BATCH, SIZE = (32, 64), 8, 64, 8
+CHANNELS, GROUPS, BATCH, SIZE, STEPS = (32, 64), 8, 64, 8, 50
+
+
+def report(rounds: int) -> Iterator[str]:
+    """Yield the lines of this benchmark."""
+    yield f"DDPM U-Net / diffusers on PyTorch, channels {CHANNELS}, {SIZE}x{SIZE}; below 1 is ahead"
+    for row in measure(rounds=rounds):
+        yield f"  {row['what']:50s} {row['ratio']:6.3f}   ({row['ours_ms']:.1f} ms / {row['theirs_ms']:.1f} ms)"
+    ours, theirs = (peak_mib("benchmarks.unet", who) for who in ("ours", "theirs"))
+    yield f"  {'peak memory of a process that trains':50s} {ours / theirs:6.3f}   ({ours:.0f} MiB / {theirs:.0f} MiB)"
+
+
+def peak(who: str) -> None:
+    """Make ten training steps, as 'ours' or 'theirs'."""
+    step = {"ours": _ours, "theirs": _theirs}[who]()["training step, batch 64"]
+    for _ in range(10):
+        step()
 
 
 def measure(*, rounds: int) -> list[dict]:
-    """Return a row for the training step and one for the denoising pass."""
-    device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    ours_step, ours_pass = _ours()
-    theirs_step, theirs_pass = _theirs(device, wait)
-    rows = []
-    for what, ours, theirs in (("training step", ours_step, theirs_step), ("denoising pass", ours_pass, theirs_pass)):
-        ratio, timings = paired_ratio({"ours": ours, "theirs": theirs}, "ours", "theirs", rounds=2 * rounds)
-        shape = f"{what}, channels {CHANNELS}, batch {BATCH} of {SIZE}x{SIZE}"
-        rows.append({"what": shape, "ratio": ratio, "ours_ms": 1e3 * timings["ours"].median, "theirs_ms": 1e3 * timings["theirs"].median})
+    """Return a row for the training step, the denoising pass, and sampling at two batch sizes."""
+    ours, theirs, rows = _ours(), _theirs(), []
+    for what in ours:
+        ratio, timings = paired_ratio({"ours": ours[what], "theirs": theirs[what]}, "ours", "theirs", rounds=rounds)
+        ms = {f"{who}_ms": 1e3 * timing.median for who, timing in timings.items()}
+        rows.append({"what": what, "ratio": ratio, **ms})
     return rows
 
 
@@ -36,6 +52,7 @@ def _ours():
     params = network.init(jax.random.key(0), x, t)
     optimizer = optax.adam(1e-3)
     held = [params, optimizer.init(params)]
+    schedule = processes.linear_schedule(STEPS, first=2e-3, last=0.4)
 
     @jax.jit
     def step(params, opt, key):
@@ -48,14 +65,30 @@ def _ours():
 
     denoise = jax.jit(network.apply)
 
+    @jax.jit
+    def draw(params, key, like):
+        predict = lambda x_t, t: network.apply(params, x_t, t - 1)
+        to_x0 = processes.denoiser(predict, processes.EPS, lambda t: processes.marginal(schedule, t))
+        return ancestral_sample(key, to_x0, schedule, processes.upper_variance(schedule), like.shape)
+
     def train() -> None:
         held[:] = step(*held, jax.random.key(1))
         jax.block_until_ready(held)
 
-    return train, lambda: jax.block_until_ready(denoise(params, x, t))
+    return {
+        "training step, batch 64": train,
+        "denoising pass, batch 64": lambda: jax.block_until_ready(denoise(params, x, t)),
+        f"sampling in {STEPS} steps, batch 64": lambda: jax.block_until_ready(draw(params, jax.random.key(2), x)),
+        f"sampling in {STEPS} steps, batch 4": lambda: jax.block_until_ready(draw(params, jax.random.key(2), x[:4])),
+    }
 
 
-def _theirs(device, wait):
+def _theirs():
+    import torch  # here, so that they do not count in the memory of ours
+    from diffusers import DDPMScheduler, UNet2DModel
+
+    device = "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else "cpu"
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     network = UNet2DModel(
         in_channels=1,
         out_channels=1,
@@ -70,6 +103,7 @@ def _theirs(device, wait):
         freq_shift=1,
     ).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
+    scheduler = DDPMScheduler(num_train_timesteps=STEPS, beta_start=2e-3, beta_end=0.4, variance_type="fixed_large")
     x = torch.ones(BATCH, 1, SIZE, SIZE, device=device)
     t = torch.arange(BATCH, device=device)
 
@@ -85,4 +119,16 @@ def _theirs(device, wait):
             network(x, t)
         wait()
 
-    return train, denoise
+    def draw(batch: int) -> None:
+        with torch.no_grad():
+            x_t = torch.randn_like(x[:batch])
+            for step in scheduler.timesteps:
+                x_t = scheduler.step(network(x_t, step).sample, step, x_t).prev_sample
+        wait()
+
+    return {
+        "training step, batch 64": train,
+        "denoising pass, batch 64": denoise,
+        f"sampling in {STEPS} steps, batch 64": lambda: draw(64),
+        f"sampling in {STEPS} steps, batch 4": lambda: draw(4),
+    }
