@@ -6,14 +6,12 @@ multiplied with the kernel `[k, k, C, F]`, seen as a matrix.
 Transposed convolution, its mirror, makes a picture `stride` times larger: every entry of x is multiplied with the
 whole kernel, the resulting k x k patches are laid down a stride apart, and where they overlap they add up.
 
-Why not `lax.conv_general_dilated`: what compilers for CPUs do well is the forward convolution alone. The gradient of
-a kernel, inside a compiled loop (training steps under one dispatch), takes them some hundred times longer than
-these products do (3 x 3, 8 x 8 x 64 -> 64, batch 64: 540 ms against 6 ms). The price is memory, k k / stride^2
-copies of x on the way forward; where that matters, on large pictures on an accelerator, take `flax.linen.Conv`,
-whose parameters are the same.
+On a CPU that is; on accelerators `jax.lax` convolves. What compilers for CPUs do well is the forward convolution
+alone: the gradient of a kernel, inside a compiled loop (training steps under one dispatch), takes them some hundred
+times longer than these products do (3 x 3, 8 x 8 x 64 -> 64, batch 64: 540 ms against 6 ms). The price is memory,
+k k / stride^2 copies of x. The choice is made when a program is lowered for a platform.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,34 +24,36 @@ from jax import lax
 from genjax.contract import Array
 
 
-def conv2d(x: Array, kernel: Array, *, stride: int = 1, padding: str = "SAME") -> Array:
+def conv2d(x: Array, kernel: Array, *, stride: int = 1, padding: str | int = "SAME") -> Array:
     """Convolve: equals `lax.conv_general_dilated` with strides (stride, stride) and this padding, NHWC.
 
     Args:
         x: `[B, H, W, C]`.
         kernel: `[k, l, C, F]`, of x's dtype.
         stride: distance of neighbourhoods.
-        padding: 'SAME' or 'VALID'.
+        padding: 'SAME', 'VALID', or how many zeros to put on every side.
 
     Returns:
-        `[B, ceil(H / stride), ceil(W / stride), F]` under 'SAME', `[B, (H - k) // stride + 1, ..., F]` under 'VALID'.
+        `[B, ceil(H / stride), ceil(W / stride), F]` under 'SAME', `[B, (H' - k) // stride + 1, ..., F]` otherwise,
+        where H' counts the zeros.
 
     Raises:
-        ValueError: if the kernel is larger than the padded picture.
+        ValueError: the kernel is larger than the padded picture, or not for x's channels.
     """
     chex.assert_rank([x, kernel], 4)
-    window, channels = kernel.shape[:2], kernel.shape[2]
-    pads = lax.padtype_to_pads(x.shape[1:3], window, (stride, stride), padding)
+    if kernel.shape[2] != x.shape[3]:
+        raise ValueError(f"A kernel {kernel.shape} takes {kernel.shape[2]} channels; x {x.shape} has {x.shape[3]}.")
+    pads = [(padding, padding)] * 2 if isinstance(padding, int) else _pads(x, kernel, stride, padding)
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    rows, columns = ((side - size) // stride + 1 for side, size in zip(x.shape[1:3], window))
-    if rows < 1 or columns < 1:
-        raise ValueError(f"A kernel {window} does not fit into a picture {x.shape[1:3]}.")
-    shifted = [
-        x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
-        for i in range(window[0])
-        for j in range(window[1])
-    ]
-    return jnp.concatenate(shifted, axis=-1) @ kernel.reshape(math.prod(window) * channels, -1)
+    if x.shape[1] < kernel.shape[0] or x.shape[2] < kernel.shape[1]:
+        raise ValueError(f"A kernel {kernel.shape[:2]} does not fit into a picture {x.shape[1:3]}.")
+
+    def by_convolution(x: Array, kernel: Array) -> Array:
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=numbers)
+
+    by_product = lambda x, kernel: _gather(x, kernel.shape[:2], stride) @ kernel.reshape(-1, kernel.shape[3])
+    return lax.platform_dependent(x, kernel, cpu=by_product, default=by_convolution)
 
 
 def conv2d_transpose(x: Array, kernel: Array, *, stride: int) -> Array:
@@ -74,10 +74,15 @@ def conv2d_transpose(x: Array, kernel: Array, *, stride: int) -> Array:
     size = kernel.shape[0]
     if kernel.shape[1] != size or size < stride:
         raise ValueError(f"The kernel {kernel.shape} must be square and at least as large as the stride {stride}.")
-    full = _overlap_add(_patches(x, kernel, stride))
-    height, width = x.shape[1] * stride, x.shape[2] * stride
-    before = size - 1 - _padding_before(size, stride)
-    return full[:, before : before + height, before : before + width]
+
+    def by_product(x: Array, kernel: Array) -> Array:
+        full = _overlap_add(_patches(x, kernel, stride))
+        height, width = x.shape[1] * stride, x.shape[2] * stride
+        before = size - 1 - _padding_before(size, stride)
+        return full[:, before : before + height, before : before + width]
+
+    by_convolution = lambda x, kernel: lax.conv_transpose(x, kernel, (stride, stride), "SAME")
+    return lax.platform_dependent(x, kernel, cpu=by_product, default=by_convolution)
 
 
 class Conv(nn.Module):
@@ -86,7 +91,7 @@ class Conv(nn.Module):
     features: channels of the output.
     kernel_size: side of the kernel.
     stride: how many times smaller each side becomes.
-    padding: 'SAME' or 'VALID'.
+    padding: 'SAME', 'VALID', or zeros on every side: 1 keeps odd and even pixels alike where the stride is 2.
     use_bias: leave it out right before a normalization that subtracts the mean.
     dtype: compute dtype; None follows the input. Parameters are float32.
     """
@@ -94,7 +99,7 @@ class Conv(nn.Module):
     features: int
     kernel_size: int = 3
     stride: int = 1
-    padding: str = "SAME"
+    padding: str | int = "SAME"
     use_bias: bool = True
     kernel_init: Callable[..., Array] = nn.initializers.lecun_normal()
     dtype: Any = None
@@ -139,6 +144,21 @@ def _with_parameters(module: nn.Module, x: Array, shape: tuple[int, ...]) -> tup
     bias = module.param("bias", zeros, shape[-1:], jnp.float32) if module.use_bias else None
     x, kernel, bias = promote_dtype(x, kernel, bias, dtype=module.dtype)
     return x, kernel, lambda y: y if bias is None else y + bias.reshape(1, 1, 1, -1)
+
+
+def _pads(x: Array, kernel: Array, stride: int, padding: str) -> list[tuple[int, int]]:
+    return lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], (stride, stride), padding)
+
+
+def _gather(x: Array, window: tuple[int, int], stride: int) -> Array:
+    """Return the neighbourhoods of x `[B, H, W, C]` that lie inside it, a stride apart: `[B, H', W', k l C]`."""
+    rows, columns = ((side - size) // stride + 1 for side, size in zip(x.shape[1:3], window))
+    shifted = [
+        x[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
+        for i in range(window[0])
+        for j in range(window[1])
+    ]
+    return jnp.concatenate(shifted, axis=-1)
 
 
 def _patches(x: Array, kernel: Array, stride: int) -> Array:

@@ -27,8 +27,9 @@ import jax.numpy as jnp
 from genjax.contract import Array
 from genjax.nn.attention import PixelAttention
 from genjax.nn.embeddings import TimeEmbedding
+from genjax.nn.conv import Conv
 from genjax.nn.group_norm import GroupNorm
-from genjax.nn.resnet import Conv3x3, Downsample, ResidualBlock, Upsample
+from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
 
 
 class UNet(nn.Module):
@@ -77,7 +78,7 @@ class UNet(nn.Module):
         if self.num_classes:
             classes = nn.Embed(self.num_classes + 1, 4 * self.channels[0], dtype=self.dtype, name="classes")
             embedding = embedding + classes(condition)
-        h = Conv3x3(self.channels[0], dtype=self.dtype, name="conv_in")(x)
+        h = Conv(self.channels[0], padding=1, dtype=self.dtype, name="conv_in")(x)
         h, kept = self._down(h, embedding, train)
         h = self._block(h, self.channels[-1], embedding, train, "middle_0")
         h = PixelAttention(self.head_channels, self.groups, self.dtype, name="middle_attention")(h)
@@ -85,7 +86,7 @@ class UNet(nn.Module):
         h = self._up(h, kept, embedding, train)
         h = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h))
         outputs, zeros = self.out_channels or x.shape[-1], nn.initializers.zeros_init()
-        out = Conv3x3(outputs, kernel_init=zeros, dtype=self.dtype, name="conv_out")(h)
+        out = Conv(outputs, padding=1, kernel_init=zeros, dtype=self.dtype, name="conv_out")(h)
         return out.astype(jnp.float32)
 
     def _down(self, h: Array, embedding: Array, train: bool) -> tuple[Array, list[Array]]:

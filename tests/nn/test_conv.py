@@ -24,11 +24,13 @@ def same_with_gradients(ours, theirs, *arguments):
 
 
 @pytest.mark.parametrize(
-    "kernel, stride, padding", [(3, 1, "SAME"), (3, 2, "SAME"), (4, 2, "SAME"), (2, 3, "SAME"), (3, 2, "VALID")]
+    "kernel, stride, padding",
+    [(3, 1, "SAME"), (3, 2, "SAME"), (4, 2, "SAME"), (2, 3, "SAME"), (3, 2, "VALID"), (3, 1, 1), (3, 2, 1), (4, 2, 3)],
 )
 def test_convolution_is_that_of_lax(kernel, stride, padding):
     layout = ("NHWC", "HWIO", "NHWC")
-    theirs = lambda x, k: lax.conv_general_dilated(x, k, (stride, stride), padding, dimension_numbers=layout)
+    pads = [(padding, padding)] * 2 if isinstance(padding, int) else padding
+    theirs = lambda x, k: lax.conv_general_dilated(x, k, (stride, stride), pads, dimension_numbers=layout)
     same_with_gradients(lambda x, k: conv2d(x, k, stride=stride, padding=padding), theirs, *arrays(kernel))
 
 
@@ -54,6 +56,29 @@ def test_modules_are_those_of_linen(bias):
         np.testing.assert_allclose(run(ours), run(theirs), rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("platform, convolutions", [("cpu", 0), ("cuda", 3), ("tpu", 3)])
+@pytest.mark.parametrize("convolve", [lambda x, k: conv2d(x, k, stride=2), lambda x, k: conv2d_transpose(x, k, stride=2)])
+def test_accelerators_convolve_and_cpus_multiply(convolve, platform, convolutions):
+    """The forward pass and both gradients, and nothing of the other way is left over."""
+    gradient = jax.jit(jax.grad(lambda x, k: jnp.sum(jnp.sin(convolve(x, k))), argnums=(0, 1)))
+    lowered = gradient.trace(*arrays(4)).lower(lowering_platforms=(platform,)).as_text()
+    assert lowered.count("stablehlo.convolution") == convolutions
+    assert lowered.count("stablehlo.dot_general") == 3 - convolutions
+
+
+def test_derivatives_inside_a_loop_and_forwards():
+    x, kernel = arrays(3, features=3)
+    reference = lambda x, k: lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    def looped(convolve):
+        body = lambda h, _: (jnp.tanh(convolve(h, kernel)), None)
+        return lambda x: jnp.sum(lax.scan(body, x, None, length=2)[0] ** 2)
+
+    np.testing.assert_allclose(jax.grad(looped(conv2d))(x), jax.grad(looped(reference))(x), atol=1e-4)
+    tangents = lambda convolve: jax.jvp(lambda k: convolve(x, k), (kernel,), (kernel**2,))[1]
+    np.testing.assert_allclose(tangents(conv2d), tangents(reference), atol=1e-4)
+
+
 def test_compute_dtype():
     x, _ = arrays(4)
     for module in (Conv(4, 4, 2, dtype=jnp.bfloat16), ConvTranspose(4, 4, 2, dtype=jnp.bfloat16)):
@@ -68,6 +93,8 @@ def test_what_cannot_be_is_refused():
         conv2d_transpose(x, kernel, stride=3)
     with pytest.raises(ValueError, match="does not fit"):
         conv2d(x, arrays(6)[1], padding="VALID")
+    with pytest.raises(ValueError, match="takes 3 channels; x .* has 2"):
+        conv2d(x[..., :2], kernel)
     for function in (conv2d, conv2d_transpose):
         with pytest.raises(AssertionError, match="rank"):
             function(x[0], kernel, stride=1)

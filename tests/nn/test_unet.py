@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from genjax.nn import Conv3x3, GroupNorm, PixelAttention, ResidualBlock, TimeEmbedding, UNet, Upsample, conv3x3, sinusoidal_embedding
+from genjax.nn import GroupNorm, PixelAttention, ResidualBlock, TimeEmbedding, UNet, Upsample, conv2d, sinusoidal_embedding
 
 SMALL = UNet(channels=(4, 8), blocks=1, attention=(1,), groups=2)
 
@@ -24,52 +24,13 @@ def at_random(variables, seed=1):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [6, 7])
-def test_conv3x3_is_scipys_correlation(stride, size):
+def test_convolution_is_scipys_correlation(stride, size):
     x, kernel = normal((2, size, size, 2)), normal((3, 3, 2, 3), 1)
     channel = lambda b, f: sum(
         correlate2d(np.pad(x[b, :, :, c], 1), kernel[:, :, c, f], mode="valid")[::stride, ::stride] for c in range(2)
     )
     expected = np.stack([np.stack([channel(b, f) for f in range(3)], axis=-1) for b in range(2)])
-    np.testing.assert_allclose(conv3x3(x, kernel, stride=stride), expected, atol=1e-5)
-
-
-def test_conv3x3_has_the_derivatives_of_lax_inside_a_loop():
-    x, kernel = normal((2, 5, 5, 3)), normal((3, 3, 3, 3), 1)
-
-    def reference(x, kernel, stride):
-        pads, numbers = ((1, 1), (1, 1)), ("NHWC", "HWIO", "NHWC")
-        return jax.lax.conv_general_dilated(x, kernel, (stride, stride), pads, dimension_numbers=numbers)
-
-    def looped(conv):
-        body = lambda h, _: (jnp.tanh(conv(h, kernel)), None)
-        return lambda x: jnp.sum(jax.lax.scan(body, x, None, length=2)[0] ** 2)
-
-    np.testing.assert_allclose(
-        jax.grad(looped(lambda h, k: conv3x3(h, k)))(x), jax.grad(looped(lambda h, k: reference(h, k, 1)))(x), atol=1e-4
-    )
-    tangents = lambda conv: jax.jvp(lambda k: conv(x, k), (kernel,), (kernel**2,))[1]
-    np.testing.assert_allclose(tangents(lambda x, k: conv3x3(x, k, stride=2)), tangents(lambda x, k: reference(x, k, 2)), atol=1e-4)
-
-
-@pytest.mark.parametrize("platform, convolutions", [("cpu", 0), ("cuda", 3), ("tpu", 3)])
-def test_conv3x3_is_a_convolution_on_accelerators_and_a_product_on_cpus(platform, convolutions):
-    """Gathered neighbourhoods take nine times the memory, and XLA's CPU convolutions are slow in loops."""
-    gradient = jax.jit(jax.grad(lambda x, k: jnp.sum(jnp.sin(conv3x3(x, k))), argnums=(0, 1)))
-    lowered = gradient.trace(normal((2, 4, 4, 3)), normal((3, 3, 3, 5))).lower(lowering_platforms=(platform,)).as_text()
-    assert lowered.count("stablehlo.convolution") == convolutions
-    assert lowered.count("stablehlo.dot_general") == 3 - convolutions
-
-
-def test_conv3x3_refuses_other_kernels():
-    with pytest.raises(ValueError, match="must be \\[3, 3, C, F\\]"):
-        conv3x3(normal((1, 4, 4, 2)), normal((5, 5, 2, 2)))
-
-
-def test_conv3x3_takes_the_parameters_of_linens_convolution():
-    ours, linen, x = Conv3x3(4), nn.Conv(4, (3, 3)), normal((2, 5, 5, 3))
-    variables = linen.init(jax.random.key(0), x)
-    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, ours.init(jax.random.key(0), x))
-    np.testing.assert_allclose(ours.apply(variables, x), linen.apply(variables, x), atol=1e-5)
+    np.testing.assert_allclose(conv2d(x, kernel, stride=stride, padding=1), expected, atol=1e-5)
 
 
 def test_group_norm_is_linens():
@@ -89,7 +50,7 @@ def test_group_norm_keeps_its_digits_far_from_zero():
 def test_attention_is_written_out():
     x, module = normal((2, 2, 3, 4)), PixelAttention(head_channels=2, groups=2)
     variables = at_random(module.init(jax.random.key(0), x))
-    p = variables["params"]
+    p = jax.tree.map(np.asarray, variables["params"])
     h = np.asarray(GroupNorm(2).apply({"params": p["norm"]}, x)).reshape(2, 6, 4)
     query, key, value = (h @ p[name]["kernel"] + p[name]["bias"] for name in ("query", "key", "value"))
     heads = []
@@ -131,20 +92,22 @@ def test_unet_starts_at_zero_and_then_depends_on_everything():
     x, t = normal((2, 8, 8, 1)), jnp.array([3, 700])
     network = SMALL.clone(num_classes=3)
     label = jnp.array([0, 1])
-    variables = network.init(jax.random.key(0), x, t, label)
-    np.testing.assert_array_equal(network.apply(variables, x, t, label), jnp.zeros_like(x))
-    apply = jax.jit(lambda x, t, label: network.apply(at_random(variables), x, t, label))
+    shapes = jax.eval_shape(network.init, jax.random.key(0), x, t, label)
+    variables, forward = at_random(shapes), jax.jit(network.apply)
+    started = jax.jit(network.init)(jax.random.key(0), x, t, label)
+    np.testing.assert_array_equal(forward(started, x, t, label), jnp.zeros_like(x))
+    apply = lambda x, t, label: forward(variables, x, t, label)
     base = apply(x, t, label)
     assert base.dtype == jnp.float32
     for changed in (apply(x.at[0, 0, 0].add(1.0), t, label), apply(x, t.at[0].add(100), label), apply(x, t, label.at[0].set(2))):
-        moved = np.abs(changed - base) > 1e-4
+        moved = np.asarray(changed != base)
         assert moved[0].mean() > 0.9, "a change of the first example must reach all of its pixels"
         assert not moved[1].any(), "and no other example"
 
 
 @pytest.mark.parametrize("size", [7, 28])
 def test_unet_keeps_odd_sizes(size):
-    network = SMALL.clone(channels=(2, 2, 2))
+    network = SMALL.clone(channels=(4, 4, 4))
     x = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
     t = jax.ShapeDtypeStruct((1,), jnp.int32)
     shape, _ = jax.eval_shape(lambda x, t: network.init_with_output(jax.random.key(0), x, t), x, t)
@@ -152,18 +115,19 @@ def test_unet_keeps_odd_sizes(size):
 
 
 def test_dropout_acts_in_training_alone():
-    network, x, t = SMALL.clone(dropout=0.5), normal((1, 8, 8, 1)), jnp.array([5])
-    variables = at_random(network.init(jax.random.key(0), x, t))
-    trained = lambda seed: network.apply(variables, x, t, train=True, rngs={"dropout": jax.random.key(seed)})
-    assert not np.allclose(trained(0), trained(1))
-    np.testing.assert_array_equal(network.apply(variables, x, t), network.apply(variables, x, t))
+    x, embedding, block = normal((1, 4, 4, 4)), normal((1, 8)), ResidualBlock(4, groups=2, dropout=0.5)
+    variables = at_random(jax.eval_shape(lambda: block.init(jax.random.key(0), x, embedding, train=False)))
+    trained = jax.jit(lambda key: block.apply(variables, x, embedding, train=True, rngs={"dropout": key}))
+    assert not np.allclose(trained(jax.random.key(0)), trained(jax.random.key(1)))
+    still = jax.jit(lambda: block.apply(variables, x, embedding, train=False))
+    np.testing.assert_array_equal(still(), still())
 
 
 def test_bfloat16_stays_near_float32():
     x, t = normal((2, 8, 8, 1)), jnp.array([3, 700])
-    variables = at_random(SMALL.init(jax.random.key(0), x, t))
-    exact = SMALL.apply(variables, x, t)
-    rounded = SMALL.clone(dtype=jnp.bfloat16).apply(variables, x, t)
+    variables = at_random(jax.eval_shape(SMALL.init, jax.random.key(0), x, t))
+    exact = jax.jit(SMALL.apply)(variables, x, t)
+    rounded = jax.jit(SMALL.clone(dtype=jnp.bfloat16).apply)(variables, x, t)
     assert rounded.dtype == jnp.float32
     assert 0 < np.abs(rounded - exact).max() < 0.05 * np.abs(exact).max()
 
