@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 __all__ = [
     "adversarial",
     "autoencoders",
+    "autoregressive",
     "classical",
     "contract",
     "data",
@@ -19,6 +20,7 @@ __all__ = [
     "distributions",
     "errors",
     "evaluation",
+    "flows",
     "nn",
     "pixels",
     "processes",

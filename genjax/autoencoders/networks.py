@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.contract import Array
+from genjax.nn.conv import Conv, ConvTranspose
 from genjax.nn.mlp import MLP
 
 Activation = Callable[[Array], Array]
@@ -72,7 +73,7 @@ class ConvEncoder(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> tuple[Array, Array]:
         for width in self.widths:
-            x = self.activation(nn.Conv(width, (3, 3), strides=(2, 2), dtype=self.dtype)(x))
+            x = self.activation(Conv(width, kernel_size=3, stride=2, dtype=self.dtype)(x))
         flat = x.reshape(x.shape[0], -1)
         mean, log_std = jnp.split(nn.Dense(2 * self.latent_dim, dtype=self.dtype)(flat), 2, axis=-1)
         return mean, log_std
@@ -99,8 +100,8 @@ class ConvDecoder(nn.Module):
         low = (height // factor, width // factor, self.widths[0])
         h = self.activation(nn.Dense(math.prod(low), dtype=self.dtype)(z)).reshape(z.shape[0], *low)
         for features in self.widths:
-            h = self.activation(nn.ConvTranspose(features, (4, 4), strides=(2, 2), dtype=self.dtype)(h))
-        return nn.Conv(channels * self.outputs_per_entry, (3, 3), dtype=self.dtype)(h)
+            h = self.activation(ConvTranspose(features, kernel_size=4, stride=2, dtype=self.dtype)(h))
+        return Conv(channels * self.outputs_per_entry, kernel_size=3, dtype=self.dtype)(h)
 
 
 class SharedScale(nn.Module):

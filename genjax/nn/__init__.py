@@ -4,26 +4,36 @@ from genjax.nn.attention import PixelAttention
 from genjax.nn.conv import Conv, ConvTranspose, conv2d, conv2d_transpose
 from genjax.nn.embeddings import TimeEmbedding, sinusoidal_embedding
 from genjax.nn.group_norm import GroupNorm
+from genjax.nn.masked_dense import Degrees, MaskedDense, MaskedMLP, even_degrees, ordering_degrees, random_degrees
 from genjax.nn.mlp import MLP
 from genjax.nn.norm import BatchNorm
-from genjax.nn.resnet import Conv3x3, Downsample, ResidualBlock, Upsample, conv3x3
+from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
+from genjax.nn.transformer import SelfAttention, Transformer, TransformerLayer, causal_mask
 from genjax.nn.unet import UNet
 
 __all__ = [
     "BatchNorm",
     "Conv",
-    "Conv3x3",
     "ConvTranspose",
+    "Degrees",
     "Downsample",
     "GroupNorm",
     "MLP",
+    "MaskedDense",
+    "MaskedMLP",
     "PixelAttention",
     "ResidualBlock",
+    "SelfAttention",
     "TimeEmbedding",
+    "Transformer",
+    "TransformerLayer",
     "UNet",
     "Upsample",
+    "causal_mask",
     "conv2d",
     "conv2d_transpose",
-    "conv3x3",
+    "even_degrees",
+    "ordering_degrees",
+    "random_degrees",
     "sinusoidal_embedding",
 ]

@@ -64,13 +64,25 @@ def _default(config: ConfigDict) -> None:
     config.eval.gap_examples = 100  # whose posteriors are fitted one by one
     config.eval.gap_steps = 1000
 
-    config.expected.result = "about 22.3 nats (5000-sample bound), digits test split, dynamically binarized; chance 27.20"
-    config.expected.cost = "about one minute on two CPU cores"
+    config.expected.result = (
+        "22.03 nats (5000-sample bound, standard error 0.20), digits test split (360), dynamically binarized, last "
+        "weights; independent pixels 27.20"
+    )
+    config.expected.cost = "18 s on one CPU core; evaluation 12 s"
 
 
 def _discretized(config: ConfigDict) -> None:
     config.model.likelihood = "discretized_logistic"
-    config.expected.result = "about 2.2 bits/dim (5000-sample bound), digits test split; histogram 2.435"
+    # Grey levels stay the same from pass to pass, and 1437 pictures are soon known by heart: on 287 of them held back
+    # the bound is best near step 2,000, and after 20,000 it is worse than a histogram of the pixels.
+    config.train.steps = 2_000
+    config.train.log_every = 100
+    config.train.checkpoint_every = 500
+    config.expected.result = (
+        "1.888 bits/dim (5000-sample bound, standard error 0.015), digits test split (360), last weights; "
+        "histogram 2.435"
+    )
+    config.expected.cost = "6 s on one CPU core; evaluation 19 s"
 
 
 def _conv(config: ConfigDict) -> None:
@@ -97,8 +109,11 @@ def _mnist(config: ConfigDict) -> None:
     config.model.levels = 256
     config.model.activation = "tanh"
     config.model.latent_dim = 50
-    config.expected.result = "not measured; the paper has 86.76 nats (5000-sample bound, test, dynamically binarized)"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "89.04 nats (5000-sample bound, standard error 0.24), test split (10,000), dynamically binarized, last weights "
+        "(the best of the validation split as well); the paper has 86.76 after 3280 passes of batches of 20"
+    )
+    config.expected.cost = "23 minutes on one CPU core; evaluation 5 minutes without the latents"
 
 
 def _tiny(config: ConfigDict) -> None:

@@ -1,0 +1,71 @@
+"""From what a data set stores to the reals that a flow models, and back: one path for every flow.
+
+    continuous()                      y = x, the data are reals; exact
+    dequantized(levels)               y = (x + u) / L,  u ~ U(0, 1)^D
+    dequantized_logit(levels, alpha)  y = logit(alpha + (1 - 2 alpha) (x + u) / L)
+
+The last two are `genjax.pixels.dequantize_uniform` and `logit_transform`, whose log-determinants turn a density of y
+into a bound on the log-probability of the stored integers (Theis et al. 2016). So a flow's log_prob is of the raw x
+on every path, and the bits/dim of all of them are one quantity.
+"""
+
+from typing import Callable, Literal, NamedTuple
+
+import jax.numpy as jnp
+
+from genjax.contract import Array
+from genjax.pixels import dequantize_uniform, logit_inverse, logit_transform
+
+
+class DataPath(NamedTuple):
+    """How stored data become reals.
+
+    to_model: (key, x [B, ...]) -> (y [B, ...] float32, log_det [B]): log p(x) = log p(y) + log_det, or a bound.
+    from_model: y -> x, of the dtype that is stored.
+    kind: of the resulting log-probability: 'exact' or 'lower_bound'.
+    """
+
+    to_model: Callable[[Array, Array], tuple[Array, Array]]
+    from_model: Callable[[Array], Array]
+    kind: Literal["exact", "lower_bound"]
+
+
+def continuous() -> DataPath:
+    """Make the path of data that are reals already."""
+
+    def to_model(key: Array, x: Array) -> tuple[Array, Array]:
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise ValueError(f"x holds {x.dtype}: integers have no density; take a path that dequantizes.")
+        return x, jnp.zeros(x.shape[:1], jnp.float32)
+
+    return DataPath(to_model, lambda y: y, "exact")
+
+
+def dequantized(levels: int) -> DataPath:
+    """Make the path onto [0, 1]; samples outside it go to the end.
+
+    Args:
+        levels: L, stored entries are integers 0..L-1.
+    """
+    return DataPath(lambda key, x: dequantize_uniform(key, x, levels), lambda y: _level(y, levels), "lower_bound")
+
+
+def dequantized_logit(levels: int, alpha: float) -> DataPath:
+    """Make the path onto the line.
+
+    Args:
+        levels: L, stored entries are integers 0..L-1.
+        alpha: how far the ends are kept from 0 and 1, see `genjax.pixels.logit_transform`.
+    """
+
+    def to_model(key: Array, x: Array) -> tuple[Array, Array]:
+        y, log_det = dequantize_uniform(key, x, levels)
+        z, log_det_logit = logit_transform(y, alpha)
+        return z, log_det + log_det_logit
+
+    return DataPath(to_model, lambda z: _level(logit_inverse(z, alpha)[0], levels), "lower_bound")
+
+
+def _level(y: Array, levels: int) -> Array:
+    index = jnp.clip(jnp.floor(y * levels), 0, levels - 1)
+    return index.astype(jnp.uint8 if levels <= 256 else jnp.int32)

@@ -1,0 +1,30 @@
+"""Every state of a few binary dimensions, and what samples of them should look like."""
+
+import itertools
+
+import numpy as np
+
+
+def all_states(num_dims: int) -> np.ndarray:
+    """Return the 2^D binary vectors in counting order, float32 [2^D, D]."""
+    return np.array(list(itertools.product([0.0, 1.0], repeat=num_dims)), np.float32)
+
+
+def index_of(x) -> np.ndarray:
+    """Return the row of `all_states` that each of x [N, ...] is, int [N]."""
+    flat = np.asarray(x).reshape(len(x), -1).astype(int)
+    return flat @ (1 << np.arange(flat.shape[1])[::-1])
+
+
+def chi_square_p(counts: np.ndarray, p: np.ndarray) -> float:
+    """Return the p-value of Pearson's test that counts are of a sample of p; rare states are pooled."""
+    from scipy import stats
+
+    p = np.asarray(p, np.float64)
+    expected = p / p.sum() * counts.sum()
+    rare = expected < 5
+    pool = lambda values: np.append(values[~rare], values[rare].sum())
+    observed, expected = pool(counts), pool(expected)
+    keep = expected > 0
+    assert (observed[~keep] == 0).all()
+    return float(stats.chisquare(observed[keep], expected[keep]).pvalue)

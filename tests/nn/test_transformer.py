@@ -1,0 +1,113 @@
+"""The transformer against a float64 numpy one written layer by layer, and who sees whom by autodiff."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special
+
+from genjax.nn.transformer import SelfAttention, Transformer, causal_mask
+
+X = np.random.RandomState(0).standard_normal((2, 5, 8)).astype(np.float32)
+
+
+def started(depth=3, **settings):
+    network = Transformer(depth, heads=2, **settings)
+    params = network.init(jax.random.key(0), jnp.asarray(X))["params"]
+    bump = lambda w: w + 0.1 * jax.random.normal(jax.random.key(w.size), w.shape)
+    return network, jax.tree.map(bump, params)
+
+
+def normalized(x, p):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def by_hand(params, x, mask):
+    """One example [N, W] at a time, one head after the other."""
+    params = jax.tree.map(lambda w: np.asarray(w, np.float64), params)
+    x = np.asarray(x, np.float64)
+    for i in range(3):
+        layer = jax.tree.map(lambda w: w[i], params["layers"])
+        h = normalized(x, layer["norm_attention"])
+        q, k, v = (h @ layer["attention"][name]["kernel"] for name in ("query", "key", "value"))
+        heads = []
+        for part in (slice(0, 4), slice(4, 8)):
+            logits = np.where(mask, q[:, part] @ k[:, part].T / 2, -np.inf)  # sqrt(4) = 2
+            heads.append(special.softmax(logits, axis=-1) @ v[:, part])
+        x = x + np.concatenate(heads, axis=-1) @ layer["attention"]["out"]["kernel"]
+        h = normalized(x, layer["norm_mlp"]) @ layer["mlp_in"]["kernel"] + layer["mlp_in"]["bias"]
+        gelu = 0.5 * h * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3)))  # Hendrycks & Gimpel 2016
+        x = x + gelu @ layer["mlp_out"]["kernel"] + layer["mlp_out"]["bias"]
+    return normalized(x, params["norm"])
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_the_scan_is_layer_after_layer(causal):
+    network, params = started()
+    mask = np.tril(np.ones((5, 5), bool)) if causal else np.ones((5, 5), bool)
+    found = network.apply({"params": params}, jnp.asarray(X), causal_mask(5) if causal else None)
+    for example, expected in zip(found, X):
+        np.testing.assert_allclose(example, by_hand(params, expected, mask), atol=2e-5)
+
+
+def test_layers_start_differently():
+    kernels = started()[1]["layers"]["mlp_in"]["kernel"]
+    assert kernels.shape == (3, 8, 32) and np.abs(kernels[0] - kernels[1]).max() > 0.1
+
+
+def test_a_causal_mask_lets_nothing_through_from_behind():
+    network, params = started()
+    sees = lambda mask: jax.jacrev(lambda x: network.apply({"params": params}, x[None], mask)[0])(jnp.asarray(X[0]))
+    used = lambda mask: np.abs(np.asarray(sees(mask))).max(axis=(1, 3)) > 0
+    np.testing.assert_array_equal(used(causal_mask(5)), np.tril(np.ones((5, 5), bool)))
+    assert used(None).all()
+
+
+def test_each_example_may_have_a_mask_of_its_own():
+    network, params = started()
+    masks = jnp.stack([causal_mask(5), jnp.ones((5, 5), bool)])
+    both = network.apply({"params": params}, jnp.asarray(X), masks)
+    one = network.apply({"params": params}, jnp.asarray(X), causal_mask(5))
+    np.testing.assert_allclose(both[0], one[0], atol=1e-6)
+    np.testing.assert_allclose(both[1], network.apply({"params": params}, jnp.asarray(X))[1], atol=1e-6)
+
+
+def test_dropout_is_for_training_and_differs_from_layer_to_layer():
+    network, params = started(dropout=0.5)
+    apply = lambda **options: network.apply({"params": params}, jnp.asarray(X), **options)
+    np.testing.assert_array_equal(apply(), apply())
+    drop = lambda seed: apply(train=True, rngs={"dropout": jax.random.key(seed)})
+    assert np.abs(drop(0) - apply()).max() > 0.1 and np.abs(drop(0) - drop(1)).max() > 0.1
+    np.testing.assert_array_equal(drop(0), drop(0))
+
+
+def test_the_program_does_not_grow_with_depth():
+    lengths = []
+    for depth in (2, 12):
+        network = Transformer(depth, heads=2)
+        params = network.init(jax.random.key(0), jnp.asarray(X))
+        lengths.append(len(jax.jit(network.apply).lower(params, jnp.asarray(X)).as_text().splitlines()))
+    assert abs(lengths[1] - lengths[0]) <= 0.02 * lengths[0]
+
+
+def test_bfloat16_in_the_products_and_float32_in_the_sum():
+    network = Transformer(2, heads=2, dtype=jnp.bfloat16)
+    params = network.init(jax.random.key(0), jnp.asarray(X))
+    assert {w.dtype for w in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    out = network.apply(params, jnp.asarray(X), causal_mask(5))
+    exact = Transformer(2, heads=2).apply(params, jnp.asarray(X), causal_mask(5))
+    np.testing.assert_allclose(out.astype(jnp.float32), exact, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "heads, mask, message",
+    [
+        (3, None, "not divisible into 3 heads"),
+        (2, jnp.ones((4, 4), bool), "the mask has shape"),
+        (2, jnp.ones((3, 5, 5), bool), "the mask has shape"),
+    ],
+)
+def test_what_does_not_fit_is_refused(heads, mask, message):
+    with pytest.raises(ValueError, match=message):
+        SelfAttention(heads).init(jax.random.key(0), jnp.asarray(X), mask)
