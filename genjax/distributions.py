@@ -27,7 +27,12 @@ def per_example(values: Array) -> Array:
 
     Returns:
         [B], in the unit of `values`.
+
+    Raises:
+        ValueError: a scalar, which has no axis of examples.
     """
+    if jnp.ndim(values) == 0:
+        raise ValueError("values have no axis of examples; their shape must be [B, ...], and it is ().")
     return jnp.sum(values, axis=tuple(range(1, jnp.ndim(values))))
 
 

@@ -126,7 +126,10 @@ def elbo_terms(
 
 
 def elbo(terms: Terms) -> Array:
-    """Return L(q) = -rate - distortion [B], nats."""
+    """Return L(q) = -rate - distortion [B], nats, of terms [B]; refuse other shapes by a ValueError."""
+    if jnp.ndim(terms.rate) != 1 or jnp.shape(terms.rate) != jnp.shape(terms.distortion):
+        shapes = f"{jnp.shape(terms.rate)} and {jnp.shape(terms.distortion)}"
+        raise ValueError(f"rate and distortion have shapes {shapes}; both must be [B].")
     return -terms.rate - terms.distortion
 
 

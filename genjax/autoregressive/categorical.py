@@ -28,7 +28,7 @@ def softmax_log_prob(x: Array, logits: Array) -> Array:
     Reference: van den Oord et al. 2016, eq. 2.
     """
     if x.ndim < 1:
-        raise ValueError("x has no batch axis; it must be [B, ...].")
+        raise ValueError("x has no batch axis; its shape must be [B, ...], and it is ().")
     return per_example(categorical_log_prob(x, logits))
 
 

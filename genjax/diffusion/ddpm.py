@@ -12,9 +12,9 @@ are the samples, and the bound is on the log-probability of the integers themsel
 The network counts steps from 0, as the authors' code does: it is given t - 1.
 """
 
+import math
 from collections.abc import Callable
 
-import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ import numpy as np
 from genjax.contract import Array, Aux, Batch, GenerativeModel, LogProb, PyTree, Update, Variables
 from genjax.diffusion.ancestral import Trajectory, ancestral_sample, ancestral_trajectory
 from genjax.diffusion.bound import BoundTerms, bound_terms, total_bound
+from genjax.distributions import per_example
 from genjax.pixels import from_symmetric, to_symmetric
 from genjax.processes import (
     EPS,
@@ -48,15 +49,19 @@ def simple_loss(output: Array, target: Array) -> Array:
     Returns:
         [B].
 
+    Raises:
+        ValueError: the shapes differ, or have no axis of examples.
+
     Reference: Ho et al. 2020, eq. 14.
     """
-    chex.assert_equal_shape([output, target])
-    return jnp.sum((target - output) ** 2, axis=tuple(range(1, output.ndim)))
+    if output.shape != target.shape:
+        raise ValueError(f"output of shape {output.shape} and target of shape {target.shape} differ.")
+    return per_example((target - output) ** 2)
 
 
 def simple_loss_per_dim(output: Array, target: Array) -> Array:
     """Return `simple_loss` divided by the number of entries of an example, [B]; 1 for eps and output 0, on average."""
-    return simple_loss(output, target) / np.prod(output.shape[1:], dtype=np.float32)
+    return simple_loss(output, target) / math.prod(output.shape[1:])
 
 
 def ddpm(

