@@ -12,6 +12,7 @@ import jax
 
 BENCHMARKS = {  # module -> what must be installed for it
     "engine": (),
+    "autoregressive": (),
     "flows": (),  # names its own absent peers, one by one
     "unet": ("torch", "diffusers"),
     "loader": (),

@@ -24,6 +24,7 @@ __all__ = [
     "nn",
     "pixels",
     "processes",
+    "solvers",
     "training",
 ]
 

@@ -30,9 +30,9 @@ def one_hot_condition(num_classes: int, labels: Array | None, num: int) -> Array
             raise ValueError("this model is unconditional: it takes no condition.")
         return None
     if labels is None:
-        raise ValueError(f"this model is conditional: give it a condition, labels 0..{num_classes - 1} of shape [{num}].")
+        raise ValueError(f"this model is conditional: give it a condition, labels 0..{num_classes - 1} [{num}].")
     if labels.shape != (num,) or not jnp.issubdtype(labels.dtype, jnp.integer):
-        raise ValueError(f"the condition has shape {labels.shape} and dtype {labels.dtype}; it must be integers [{num}].")
+        raise ValueError(f"the condition has shape {labels.shape}, dtype {labels.dtype}; it must be integers [{num}].")
     return jax.nn.one_hot(labels, num_classes, dtype=jnp.float32)
 
 

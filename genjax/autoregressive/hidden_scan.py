@@ -3,7 +3,7 @@
 With o_1 .. o_D the ordering and W [D, H], V [D, H, n], b [D, n] the weights, hidden layers differ from place to place
 by one term:
 
-    a_1 = c + U y,    a_(t+1) = a_t + x_(o_t) W_(o_t),    h_t = act(s_(o_t) a_t),    outputs_(o_t) = h_t V_(o_t) + b_(o_t)
+    a_1 = c + U y,   a_(t+1) = a_t + x_(o_t) W_(o_t),   h_t = act(s_(o_t) a_t),   outputs_(o_t) = h_t V_(o_t) + b_(o_t)
 
 (Larochelle & Murray 2011, eq. 9-10 and algorithm 1; the factor s is RNADE's, Uria et al. 2013, eq. 7, and 1 in NADE.)
 Scoring and sampling are the same scan over places, O(D H n) each: where one reads x_(o_t), the other draws it.

@@ -54,13 +54,13 @@ def incremental_sample(
     ordering = jnp.argsort(degrees.inputs)
     biases = _biases(network, params, degrees, condition, batch)
     columns = [
-        _hidden_columns(params[f"hidden_{l}"]["kernel"], units_by_degree(layer, num_dims, most), dtype)
-        for l, (layer, most) in enumerate(zip(degrees.hidden, largest))
+        _hidden_columns(params[f"hidden_{index}"]["kernel"], units_by_degree(layer, num_dims, most), dtype)
+        for index, (layer, most) in enumerate(zip(degrees.hidden, largest))
     ]
     outputs_of = _output_columns(network, params, ordering, num_dims, dtype)
     last = biases[-1].reshape(batch, num_dims, network.outputs).swapaxes(0, 1)[ordering]
 
-    def place(carry: tuple, inputs: tuple) -> tuple[tuple, tuple[Array, Array]]:
+    def place(carry: tuple, inputs: tuple) -> tuple[tuple, Array]:
         filled, hidden = carry
         u, given, is_known, d, layers, (kernel, direct), bias = inputs
         before, updated = filled.astype(dtype), []
@@ -72,23 +72,22 @@ def incremental_sample(
         if network.direct:
             outputs = outputs + (filled.astype(dtype) @ direct).astype(jnp.float32)
         value = jnp.where(is_known, given, draw(u, outputs))
-        return (filled.at[:, d].set(value), tuple(updated)), (value, outputs)
+        return (filled.at[:, d].set(value), tuple(updated)), outputs
 
     hidden = tuple(jnp.zeros((batch, layer.shape[0]), dtype) for layer in degrees.hidden)
-    by_place = (uniforms.swapaxes(0, 1)[ordering], x.T[ordering], known.T[ordering], ordering, columns, outputs_of, last)
-    (samples, _), (_, outputs) = jax.lax.scan(place, (jnp.zeros_like(x), hidden), by_place)
+    drawn_or_given = uniforms.swapaxes(0, 1)[ordering], x.T[ordering], known.T[ordering], ordering
+    by_place = (*drawn_or_given, columns, outputs_of, last)
+    (samples, _), outputs = jax.lax.scan(place, (jnp.zeros_like(x), hidden), by_place)
     return samples, jnp.zeros(outputs.shape).at[ordering].set(outputs).swapaxes(0, 1)
 
 
-def _biases(
-    network: MaskedMLP, params: PyTree, degrees: Degrees, condition: Array | None, batch: int
-) -> list[Array]:
+def _biases(network: MaskedMLP, params: PyTree, degrees: Degrees, condition: Array | None, batch: int) -> list[Array]:
     """Return what every layer adds that does not depend on x: [B, H_l] for each, [B, D n] for the outputs."""
     inputs = jnp.repeat(degrees.inputs, network.outputs)
     sides = [degrees.inputs, *degrees.hidden]
     masks = [layer_mask(before, after) for before, after in zip(sides, sides[1:])]
     masks.append(output_mask(sides[-1], inputs))
-    names = [f"hidden_{l}" for l in range(len(degrees.hidden))] + ["output"]
+    names = [f"hidden_{index}" for index in range(len(degrees.hidden))] + ["output"]
     biases = []
     for name, mask in zip(names, masks):
         bias = params[name]["bias"]

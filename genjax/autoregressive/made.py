@@ -122,9 +122,7 @@ def made(
     """
     conditional = conditional or bernoulli()
     num_dims = math.prod(shape)
-    network = MaskedMLP(
-        tuple(hidden), conditional.outputs, activation, direct=direct, mask_bias=mask_bias, dtype=dtype
-    )
+    network = MaskedMLP(tuple(hidden), conditional.outputs, activation, direct=direct, mask_bias=mask_bias, dtype=dtype)
     bank = mask_bank(
         shape, hidden, num_masks=num_masks, num_orderings=num_orderings, seed=mask_seed, conditioned=num_classes > 0
     )
@@ -166,9 +164,7 @@ def made(
         uniforms = draw_uniforms(key, (*x.shape, conditional.num_uniforms))
         fixed = {"draw": conditional.draw, "largest": bank.largest}
         params = variables.params["made"]
-        return incremental_sample(
-            network, params, degrees, uniforms, x=x, known=known, condition=condition, **fixed
-        )
+        return incremental_sample(network, params, degrees, uniforms, x=x, known=known, condition=condition, **fixed)
 
     def naively(
         variables: Variables, key: Array, degrees: Degrees, x: Array, known: Array, condition: Array | None

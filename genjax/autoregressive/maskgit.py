@@ -58,11 +58,13 @@ class MaskedTokenTransformer(nn.Module):
         Returns:
             [B, N, K].
         """
-        small = nn.initializers.normal(0.02)
+        # As large as the tokens: where a token stands says as much as what it is.
+        like_tokens = nn.initializers.normal(self.width**-0.5)
         h = nn.Embed(self.num_tokens + 1, self.width, name="token")(jnp.where(masked, self.num_tokens, tokens))
-        h = h + self.param("position", small, (tokens.shape[1], self.width))[None]
+        h = h + self.param("position", like_tokens, (tokens.shape[1], self.width))[None]
         if condition is not None:
-            h = h + nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="condition")(condition)[:, None].astype(h.dtype)
+            told = nn.Dense(self.width, use_bias=False, dtype=self.dtype, name="condition")(condition)
+            h = h + told[:, None].astype(h.dtype)
         transformer = Transformer(self.depth, self.heads, self.mlp_ratio, self.dropout, self.dtype, name="transformer")
         return nn.Dense(self.num_tokens, dtype=self.dtype, name="logits")(transformer(h, train=train))
 

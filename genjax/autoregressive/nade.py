@@ -143,7 +143,8 @@ def scan_model(
             key, num_dims=num_dims, hidden=hidden, outputs=conditional.outputs, num_classes=num_classes
         )
         drawn = initial(drawn)._asdict()
-        return Variables(params={name: {field: drawn[field] for field in fields}}, state={"ordering": jnp.asarray(order)})
+        params = {name: {field: drawn[field] for field in fields}}
+        return Variables(params=params, state={"ordering": jnp.asarray(order)})
 
     def weights_of(variables: Variables) -> ScanWeights:
         fixed = {"scale": jnp.ones(num_dims), "condition": jnp.zeros((0, hidden))}
@@ -171,10 +172,8 @@ def scan_model(
         weights = weights_of(variables)
         start = hidden_start(weights, num, one_hot_condition(num_classes, condition, num))
         uniforms = draw_uniforms(key, (num, num_dims, conditional.num_uniforms))
-        flat = x.reshape(num, num_dims)
-        samples, _ = scan_sample(
-            uniforms, start, weights, variables.state["ordering"], draw=conditional.draw, x=flat, known=known, **settings
-        )
+        given = {"draw": conditional.draw, "x": x.reshape(num, num_dims), "known": known}
+        samples, _ = scan_sample(uniforms, start, weights, variables.state["ordering"], **given, **settings)
         return samples.reshape(x.shape)
 
     def sample(variables: Variables, key: Array, num_samples: int, *, condition: PyTree = None) -> Array:

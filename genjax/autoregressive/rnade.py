@@ -4,7 +4,7 @@ NADE with mixtures of K Gaussians for conditionals:
 
     p(x_d | x_<d) = sum_k alpha_dk N(x_d; mu_dk, sigma_dk^2)                                                        (6)
     h_d = act(rho_d a_d),   a_(d+1) = a_d + x_d W_d,   a_1 = c                                                     (7)
-    alpha_d = softmax(V^alpha_d h_d + b^alpha_d),   mu_d = V^mu_d h_d + b^mu_d,   sigma_d = exp(V^sigma_d h_d + b^sigma_d)
+    alpha_d = softmax(V^alpha_d h_d + b^alpha_d),  mu_d = V^mu_d h_d + b^mu_d,  sigma_d = exp(V^sigma_d h_d + b^sigma_d)
 
 The factors rho_d are learned: with real inputs a_d grows with d. The paper prefers rectified linear units for act. It
 multiplies the gradient of mu_dk by sigma_dk to keep steps bounded; under an optimizer that rescales gradients (Adam)

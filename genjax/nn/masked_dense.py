@@ -57,9 +57,7 @@ def ordering_degrees(ordering: Sequence[int] | np.ndarray) -> np.ndarray:
     return (np.argsort(ordering) + 1).astype(np.int32)
 
 
-def even_degrees(
-    ordering: Sequence[int] | np.ndarray, hidden: Sequence[int], *, conditioned: bool = False
-) -> Degrees:
+def even_degrees(ordering: Sequence[int] | np.ndarray, hidden: Sequence[int], *, conditioned: bool = False) -> Degrees:
     """Spread the hidden degrees evenly over what they may be, in rising order (Germain et al. 2015 draw them).
 
     Args:

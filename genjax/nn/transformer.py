@@ -48,7 +48,9 @@ class SelfAttention(nn.Module):
         if width % self.heads:
             raise ValueError(f"a width of {width} is not divisible into {self.heads} heads.")
         if mask is not None and mask.shape not in ((length, length), (batch, length, length)):
-            raise ValueError(f"the mask has shape {mask.shape}; it must be {(length, length)}, or that for each example.")
+            raise ValueError(
+                f"the mask has shape {mask.shape}; it must be {(length, length)}, or one for each example."
+            )
         heads = (batch, length, self.heads, width // self.heads)
         query, key, value = (
             nn.Dense(width, use_bias=False, dtype=self.dtype, name=name)(x).reshape(heads)
@@ -117,7 +119,8 @@ class Transformer(nn.Module):
         def step(layer: TransformerLayer, h: Array, _: None) -> tuple[Array, None]:
             return layer(h, mask, train), None
 
-        layers = nn.scan(step, variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True}, length=self.depth)
+        own = {"params": True, "dropout": True}
+        layers = nn.scan(step, variable_axes={"params": 0}, split_rngs=own, length=self.depth)
         layer = TransformerLayer(self.heads, self.mlp_ratio, self.dropout, self.dtype, name="layers")
         x, _ = layers(layer, x, None)
         return nn.LayerNorm(dtype=x.dtype, name="norm")(x)

@@ -109,7 +109,9 @@ def test_the_loss_is_cross_entropy_over_masked_tokens(smoothing):
     target = (1 - smoothing) * np.eye(4)[tokens] + smoothing / 4
     entropy = special.rel_entr(target, special.softmax(logits, axis=-1)).sum(-1) + special.entr(target).sum(-1)
     expected = [entropy[row][masked[row]].mean() for row in range(3)]
-    found = masked_token_nll(jnp.asarray(logits, jnp.float32), jnp.asarray(tokens), jnp.asarray(masked), label_smoothing=smoothing)
+    found = masked_token_nll(
+        jnp.asarray(logits, jnp.float32), jnp.asarray(tokens), jnp.asarray(masked), label_smoothing=smoothing
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -169,7 +171,10 @@ def test_the_class_is_read_and_asked_for():
         (lambda: masked_token_nll(jnp.zeros((2, 3, 4)), jnp.zeros((2, 4), int), jnp.ones((2, 4), bool)), "must be"),
         (lambda: masked_token_nll(jnp.zeros((2, 3, 4)), jnp.zeros((2, 3)), jnp.ones((2, 3), bool)), "must be integers"),
         (lambda: decode(jax.random.key(0), None, *blank(1), steps=0), "one step at least"),
-        (lambda: built()[0].log_prob.fn(built()[1], jax.random.key(0), {"x": jnp.zeros((1, 2, 3, 1))}), "integer tokens"),
+        (
+            lambda: built()[0].log_prob.fn(built()[1], jax.random.key(0), {"x": jnp.zeros((1, 2, 3, 1))}),
+            "integer tokens",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

@@ -32,7 +32,8 @@ def get_config(variant: str = "") -> ConfigDict:
         raise UserError(f"autoregressive/made has no variant {variant!r}; it has {named}.")
     config = base("autoregressive/made")
     _default(config)
-    changes = {"agnostic": _agnostic, "conditional": _conditional, "mnist": _mnist, "mnist_cpu": _mnist_cpu, "tiny": _tiny}
+    changes = {"agnostic": _agnostic, "conditional": _conditional, "tiny": _tiny}
+    changes |= {"mnist": _mnist, "mnist_cpu": _mnist_cpu}
     if variant:
         changes[variant](config)
     return config
@@ -40,10 +41,10 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 128
-    config.train.steps = 5_000
+    config.train.steps = 10_000
     config.train.steps_per_call = 100
     config.train.log_every = 500
-    config.train.checkpoint_every = 2_500
+    config.train.checkpoint_every = 5_000
     config.train.ema_decay = 0.995
     config.train.learning_rate = 1e-3  # at the start of a cosine
     config.train.weight_decay = 1e-3

@@ -40,10 +40,10 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 128
-    config.train.steps = 3_000
+    config.train.steps = 6_000
     config.train.steps_per_call = 50
-    config.train.log_every = 250
-    config.train.checkpoint_every = 1_500
+    config.train.log_every = 500
+    config.train.checkpoint_every = 3_000
     config.train.ema_decay = 0.995
     config.train.learning_rate = 2e-3  # at the start of a cosine
     config.train.weight_decay = 1e-4
@@ -51,7 +51,7 @@ def _default(config: ConfigDict) -> None:
     config.model.shape = (8, 8, 1)
     config.model.levels = 17
     config.model.hidden = 200
-    config.model.activation = "sigmoid"  # or relu
+    config.model.activation = "relu"  # or sigmoid, the paper's
     config.model.ordering = "raster"  # or column, random
     config.model.ordering_seed = 0
     config.model.num_classes = 0
@@ -80,7 +80,6 @@ def _mnist(config: ConfigDict) -> None:
     config.model.shape = (28, 28, 1)
     config.model.levels = 256
     config.model.hidden = 500
-    config.model.activation = "relu"
     config.expected.result = "not measured"
     config.expected.cost = "not measured"
 

@@ -1,0 +1,137 @@
+"""Continuous flows against a linear equation's closed form, automatic differentiation, and integration."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.linalg import expm
+from scipy.stats import multivariate_normal
+
+from genjax import flows, solvers
+from tests.flows.oracles import mass
+
+KEY = jax.random.key(0)
+SOLVES = {
+    "fixed": solvers.fixed_solve(20),
+    "adaptive": solvers.adaptive_solve(rtol=1e-6, atol=1e-6),
+}
+MATRIX = np.array([[0.4, -0.9, 0.1], [0.7, 0.2, -0.3], [0.0, 0.5, -0.8]], np.float32)
+
+
+class Linear(nn.Module):
+    """f(x, t) = A x, so that x(1) = exp(A) x(0)."""
+
+    @nn.compact
+    def __call__(self, x, t, condition=None):
+        return x @ self.param("matrix", lambda key: jnp.asarray(MATRIX)).T
+
+
+class Wide(nn.Module):
+    @nn.compact
+    def __call__(self, x, t, condition=None):
+        return nn.Dense(3)(x)
+
+
+def network(dims=2, condition=None):
+    """Return (network, random parameters), away from the zero it starts from."""
+    module = flows.ConcatSquash((16, 16))
+    shapes = jax.eval_shape(module.init, KEY, jnp.zeros((1, dims)), jnp.zeros(()), condition)["params"]
+    random = np.random.default_rng(0)
+    return module, jax.tree.map(lambda leaf: jnp.asarray(0.5 * random.normal(size=leaf.shape), jnp.float32), shapes)
+
+
+@pytest.mark.parametrize("solve", SOLVES.values(), ids=SOLVES)
+def test_linear_flow_is_a_normal_in_closed_form(solve):
+    """x(1) = exp(A) x is standard normal: x ~ N(0, exp(-A) exp(-A)')."""
+    model = flows.cnf(Linear(), shape=(3,), solve=solve, trace=flows.exact_trace())
+    x = jax.random.normal(KEY, (5, 3))
+    variables = model.init(KEY, {"x": x})
+    back = expm(-MATRIX.astype(np.float64))
+    wanted = multivariate_normal(np.zeros(3), back @ back.T).logpdf(np.asarray(x))
+    np.testing.assert_allclose(model.log_prob.fn(variables, KEY, {"x": x}), wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(model.methods["encode"](variables, KEY, x), x @ expm(MATRIX).T, rtol=1e-4, atol=1e-4)
+    z = model.methods["encode"](variables, KEY, x)
+    np.testing.assert_allclose(model.methods["decode"](variables, KEY, z), x, atol=1e-4)
+    drawn = model.sample(variables, KEY, 20_000)
+    np.testing.assert_allclose(np.cov(drawn.T), back @ back.T, atol=0.15 * np.abs(back @ back.T).max())
+
+
+def test_log_det_is_that_of_the_jacobian():
+    module, params = network(3)
+    x = jax.random.normal(KEY, (4, 3))
+    move = functools.partial(
+        flows.transport,
+        lambda x, t, params: module.apply({"params": params}, x, t),
+        params,
+        trace=flows.exact_trace(),
+        solve=SOLVES["fixed"],
+    )
+    jacobian = jax.vmap(jax.jacfwd(lambda x: move(x[None], jnp.zeros(())).z[0]))(x)
+    ending = jax.jit(lambda x: move(x, jnp.zeros(())))(x)
+    np.testing.assert_allclose(ending.log_det, np.linalg.slogdet(jacobian)[1], rtol=1e-3, atol=1e-3)
+    back = move(ending.z, jnp.zeros(()), reverse=True)
+    np.testing.assert_allclose(back.z, x, atol=1e-4)
+    np.testing.assert_allclose(back.log_det, -ending.log_det, atol=1e-3)
+
+
+def test_density_integrates_to_one():
+    module, params = network()
+    model = flows.cnf(module, shape=(2,), solve=SOLVES["fixed"], trace=flows.exact_trace())
+    variables = model.init(KEY, {"x": jnp.zeros((4, 2))})._replace(params={"flow": params})
+    assert mass(jax.jit(lambda y: model.methods["density"](variables, KEY, y)), 12.0, 120) == pytest.approx(1.0, abs=2e-3)
+
+
+@pytest.mark.parametrize("trace, variance", [(flows.rademacher_trace, 0.0), (flows.normal_trace, 1.0)])
+def test_estimates_have_the_exact_trace_for_their_mean(trace, variance):
+    """Their variance is 2 |S|^2 for the normal, S the symmetric part of the Jacobian, less the diagonal's for signs."""
+    module, params = network(3)
+    x, n = jnp.asarray([[0.3, -1.0, 0.5]]), 20_000
+    f = lambda x: module.apply({"params": params}, x, jnp.float32(0.4))
+    jacobian = np.asarray(jax.jacfwd(lambda x: f(x[None])[0])(x[0]))
+    many = jnp.broadcast_to(x, (n, 3))
+    slope, estimates = trace().value(f, many, trace().probe(KEY, many.shape))
+    np.testing.assert_allclose(flows.exact_trace().value(f, x, jnp.zeros(()))[1], [np.trace(jacobian)], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(slope[0], f(x)[0], rtol=1e-5)
+    symmetric = 0.5 * (jacobian + jacobian.T)
+    off = symmetric - np.diag(np.diag(symmetric))
+    spread = np.sqrt(2 * (off**2).sum() + variance * 2 * (np.diag(symmetric) ** 2).sum())
+    assert abs(float(estimates.mean()) - np.trace(jacobian)) < 5 * spread / np.sqrt(n)
+    assert float(estimates.std()) == pytest.approx(spread, rel=0.05)
+
+
+def test_both_solvers_give_the_gradient_of_the_likelihood():
+    module, _ = network()
+    x = jax.random.normal(KEY, (6, 2))
+    gradients = []
+    for solve in SOLVES.values():
+        model = flows.cnf(module, shape=(2,), solve=solve, trace=flows.rademacher_trace())
+        variables = model.init(KEY, {"x": x})._replace(params={"flow": network()[1]})
+        loss = lambda params: model.updates[0].loss(variables._replace(params=params), {"x": x}, KEY, jnp.int32(0))[0]
+        gradients.append(jax.jit(jax.grad(loss))(variables.params))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), *gradients)
+
+
+def test_a_flow_starts_as_the_identity_and_hears_its_condition():
+    model = flows.cnf(flows.ConcatSquash((8,)), shape=(2,), solve=SOLVES["fixed"], trace=flows.exact_trace(), num_classes=3)
+    batch = {"x": jax.random.normal(KEY, (4, 2)), "label": jnp.array([0, 1, 2, 0])}
+    variables = model.init(KEY, batch)
+    np.testing.assert_allclose(model.methods["encode"](variables, KEY, batch["x"], condition=batch["label"]), batch["x"], atol=1e-6)
+    moved = variables._replace(params={"flow": network(2, jnp.zeros((1, 3)))[1]})
+    other = flows.cnf(flows.ConcatSquash((16, 16)), shape=(2,), solve=SOLVES["fixed"], trace=flows.exact_trace(), num_classes=3)
+    one, two = (other.methods["decode"](moved, KEY, batch["x"], condition=jnp.full(4, k)) for k in (0, 1))
+    assert np.abs(one - two).min() > 1e-3
+
+
+def test_kinds_and_mistakes():
+    options = {"shape": (2,), "solve": SOLVES["fixed"], "trace": flows.rademacher_trace()}
+    assert flows.cnf(Linear(), **options).log_prob.kind == "exact"
+    assert flows.cnf(Linear(), test_trace=flows.normal_trace(), **options).log_prob.kind == "estimate"
+    with pytest.raises(ValueError, match="was built for \\(2,\\)"):
+        flows.cnf(Linear(), **options).init(KEY, {"x": jnp.zeros((4, 3))})
+    with pytest.raises(ValueError, match="it must be \\(4, 2\\)"):
+        flows.cnf(Wide(), **options).init(KEY, {"x": jnp.zeros((4, 2))})
+    with pytest.raises(ValueError, match="moves \\[B, D\\]"):
+        flows.transport(lambda x, t, w: x, (), jnp.zeros((2, 2, 1)), KEY, trace=flows.exact_trace(), solve=SOLVES["fixed"])
