@@ -14,6 +14,7 @@ BENCHMARKS = {  # module -> what must be installed for it
     "engine": (),
     "autoregressive": (),
     "flows": (),  # names its own absent peers, one by one
+    "solvers": (),
     "unet": ("torch", "diffusers"),
     "loader": (),
 }

@@ -89,8 +89,11 @@ def _conv(config: ConfigDict) -> None:
     config.model.network = "conv"
     config.model.hidden = (16, 32)
     config.train.steps = 4_000
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "22.83 nats (5000-sample bound, standard error 0.19), digits test split (360), dynamically binarized, last "
+        "weights: behind the dense networks of the default, which train for longer"
+    )
+    config.expected.cost = "58 s on one CPU core shared with others (34 s of its time); evaluation 1.5 minutes of it"
 
 
 def _mnist(config: ConfigDict) -> None:
