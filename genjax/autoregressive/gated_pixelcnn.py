@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from genjax.autoregressive.categorical import softmax_head
 from genjax.autoregressive.pixelcnn import Readout
 from genjax.autoregressive.raster import raster_model
-from genjax.autoregressive.spatial_condition import ConditionBias, encode_condition
+from genjax.autoregressive.spatial_condition import ConditionBias, PlaceBias, encode_condition
 from genjax.contract import Array, Batch, GenerativeModel, PyTree
 from genjax.nn.masked_conv import HERE, CausalConv, ChannelOrder, block_taps, colours_of, row_taps
 from genjax.nn.row_buffer import Place, remembered_row
@@ -48,6 +48,7 @@ class GatedLayer(nn.Module):
     first: whether the inputs are the picture.
     dropout: rate on what enters the convolutions of later layers.
     deterministic: whether dropout is off.
+    places: (H, W) of the pictures where a is told row and column (`PlaceBias`); None where not.
     dtype: compute dtype.
     """
 
@@ -57,6 +58,7 @@ class GatedLayer(nn.Module):
     first: bool
     dropout: float
     deterministic: bool
+    places: tuple[int, int] | None = None
     dtype: Any = None
 
     @nn.compact
@@ -83,6 +85,8 @@ class GatedLayer(nn.Module):
         taps = block_taps(range(-reach, 0 if self.first else 1), range(-reach, reach + 1))
         a = CausalConv(width, taps, dtype=self.dtype, name="vertical")(self._drop(v), at)
         a = ConditionBias(self.dtype, name="vertical_condition")(a, condition, at)
+        if self.places is not None:
+            a = PlaceBias(self.places, self.dtype, name="place")(a, at)
         return gate(a), nn.Dense(width, dtype=self.dtype, name="link")(a)
 
     def _horizontal(self, u: Array, summary: Array, condition: Array | None, at: Place | None) -> Array:
@@ -111,6 +115,7 @@ class GatedPixelCNN(nn.Module):
     readout: features of the layer before the last.
     num_classes: classes to condition on; 0 for none or for a map.
     dropout: rate in all layers but the first; the paper has none.
+    locate: whether every layer is told row and column (`PlaceBias`); not the paper's.
     dtype: compute dtype; parameters and outputs are float32.
     """
 
@@ -122,6 +127,7 @@ class GatedPixelCNN(nn.Module):
     readout: int = 1024
     num_classes: int = 0
     dropout: float = 0.0
+    locate: bool = False
     dtype: Any = None
 
     @nn.compact
@@ -137,7 +143,8 @@ class GatedPixelCNN(nn.Module):
             train: whether dropout is on; it then needs a key 'dropout'.
         """
         told = encode_condition(condition, self.num_classes, s.shape)
-        channels, settings = s.shape[-1], (self.dropout, not train, self.dtype)
+        channels, places = s.shape[-1], s.shape[1:3] if self.locate else None
+        settings = (self.dropout, not train, places, self.dtype)
         first = GatedLayer(self.features, channels, self.first_kernel, True, *settings, name="first")
         stacks, _ = first((s, s), told, at)
         rest = nn.scan(

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from genjax.autoregressive.categorical import softmax_head
 from genjax.autoregressive.raster import raster_model
-from genjax.autoregressive.spatial_condition import ConditionBias, encode_condition
+from genjax.autoregressive.spatial_condition import ConditionBias, PlaceBias, encode_condition
 from genjax.contract import Array, Batch, GenerativeModel, PyTree
 from genjax.nn.masked_conv import HERE, CausalConv, ChannelOrder, colours_of, raster_taps
 from genjax.nn.row_buffer import Place
@@ -92,6 +92,7 @@ class PixelCNN(nn.Module):
     readout: features of the layer before the last.
     num_classes: classes to condition on; 0 for none. The class biases the first layer.
     dropout: rate inside blocks.
+    locate: whether the first layer is told row and column (`PlaceBias`); not the paper's.
     dtype: compute dtype; parameters and outputs are float32.
     """
 
@@ -103,6 +104,7 @@ class PixelCNN(nn.Module):
     readout: int = 1024
     num_classes: int = 0
     dropout: float = 0.0
+    locate: bool = False
     dtype: Any = None
 
     @nn.compact
@@ -121,6 +123,8 @@ class PixelCNN(nn.Module):
         taps = raster_taps(self.first_kernel, centre=channels > 1)
         x = CausalConv(width, taps, order, dtype=self.dtype, name="first")(s, at)
         x = ConditionBias(self.dtype, name="condition")(x, told, at)
+        if self.locate:
+            x = PlaceBias(s.shape[1:3], self.dtype, name="place")(x, at)
         x = _stack(self.blocks)(
             self.features, channels, self.kernel_size, self.dropout, not train, self.dtype, name="blocks"
         )(x, at)[0]

@@ -73,3 +73,25 @@ class ConditionBias(nn.Module):
             return x
         told = nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="project")(at_place(condition, at))
         return x + told.astype(x.dtype)
+
+
+class PlaceBias(nn.Module):
+    """x + r_i + c_j, learned for every row i and column j; zero at first.
+
+    Convolutions know where they are from the edges alone, as far as these are in reach. This tells a small network on a
+    large picture how much of it is still to come.
+
+    shape: (H, W) of the pictures.
+    dtype: compute dtype.
+    """
+
+    shape: tuple[int, int]
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, x: Array, at: Place | None = None) -> Array:
+        """Add to x, of all maps [B, H, W, F], a row [B, W, F] or a pixel [B, F]."""
+        zeros = nn.initializers.zeros_init()
+        rows = self.param("rows", zeros, (self.shape[0], x.shape[-1]), jnp.float32)[:, None]
+        columns = self.param("columns", zeros, (self.shape[1], x.shape[-1]), jnp.float32)[None]
+        return x + at_place(rows[None], at).astype(x.dtype) + at_place(columns[None], at).astype(x.dtype)

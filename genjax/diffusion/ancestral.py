@@ -15,7 +15,7 @@ import numpy as np
 
 from genjax.contract import Array
 from genjax.processes import Denoiser, Schedule, num_steps, posterior_mean
-from genjax.processes.schedules import at
+from genjax.processes.schedules import at, require_variance
 
 
 class Trajectory(NamedTuple):
@@ -47,8 +47,12 @@ def ancestral_step(
     Returns:
         x_{t-1} and the estimate of x_0, both [N, ...].
 
+    Raises:
+        ValueError: the variance is not [T + 1].
+
     Reference: Ho et al. 2020, algorithm 2, lines 3 and 4.
     """
+    require_variance(schedule, variance)
     x0 = denoise(x_t, t)
     std = jnp.where(t > 1, jnp.sqrt(at(variance, t)), 0.0)
     noise = jax.random.normal(key, x_t.shape, x_t.dtype)

@@ -20,7 +20,7 @@ from genjax.diffusion.decoder import discretized_normal_log_prob
 from genjax.distributions import normal_kl, per_example
 from genjax.pixels import to_symmetric
 from genjax.processes import Denoiser, Schedule, forward, like, marginal, num_steps
-from genjax.processes.schedules import at
+from genjax.processes.schedules import at, require_variance
 
 
 class BoundTerms(NamedTuple):
@@ -58,7 +58,7 @@ def bound_terms(
         The BoundTerms.
 
     Raises:
-        ValueError: x holds no integers.
+        ValueError: x holds no integers or has no axis of examples, or the variance is not [T + 1].
 
     Reference: Ho et al. 2020, eq. 5.
     """
@@ -79,7 +79,19 @@ def bound_terms(
 
 
 def prior_kl(x0: Array, schedule: Schedule) -> Array:
-    """Return L_T = KL(N(alpha_T x_0, sigma_T^2 I) || N(0, I)), [B] nats, of x_0 [B, ...] in [-1, 1]."""
+    """Return L_T = KL(N(alpha_T x_0, sigma_T^2 I) || N(0, I)), the part of the bound that nothing can change.
+
+    Args:
+        x0: data [B, ...] in [-1, 1].
+        schedule: the forward process.
+
+    Returns:
+        [B], nats.
+
+    Raises:
+        ValueError: x_0 has no axis of examples, or holds integers.
+    """
+    _require_examples(x0)
     alpha, sigma = schedule.alpha[-1], schedule.sigma[-1]
     return per_example(normal_kl(alpha * x0, jnp.full_like(x0, np.log(sigma))))
 
@@ -99,11 +111,24 @@ def transition_kl(x0: Array, estimate: Array, t: Array, schedule: Schedule, vari
     Returns:
         [B], nats.
 
+    Raises:
+        ValueError: x_0 has no axis of examples or holds integers, its estimate has another shape, or the variance
+            is not [T + 1].
+
     Reference: Ho et al. 2020, eq. 8.
     """
+    _require_examples(x0)
+    require_variance(schedule, variance)
     if x0.shape != estimate.shape:
         raise ValueError(f"x_0 of shape {x0.shape} and its estimate of shape {estimate.shape} differ.")
     factor = like(at(schedule.posterior_x0, t), x0)
     log_std = lambda values: jnp.broadcast_to(0.5 * jnp.log(like(at(values, t), x0)), x0.shape)
     posterior, model = log_std(schedule.posterior_variance), log_std(variance)
     return per_example(normal_kl(factor * x0, posterior, other_mean=factor * estimate, other_log_std=model))
+
+
+def _require_examples(x0: Array) -> None:
+    if x0.ndim == 0:
+        raise ValueError("x_0 has shape (), without an axis of examples; it must be [B, ...].")
+    if not jnp.issubdtype(x0.dtype, jnp.floating):
+        raise ValueError(f"x_0 must hold reals in [-1, 1], got {x0.dtype}: scale stored levels first.")

@@ -56,6 +56,8 @@ def simple_loss(output: Array, target: Array) -> Array:
     """
     if output.shape != target.shape:
         raise ValueError(f"output of shape {output.shape} and target of shape {target.shape} differ.")
+    if output.ndim == 0:
+        raise ValueError("output and target have shape (), without an axis of examples; they must be [B, ...].")
     return per_example((target - output) ** 2)
 
 

@@ -7,7 +7,6 @@ the masses add up to one.
 Reference: Ho et al. 2020, eq. 13.
 """
 
-import chex
 import jax.numpy as jnp
 from jax.scipy.special import log_ndtr
 
@@ -19,7 +18,9 @@ def discretized_normal_log_prob(x: Array, mean: Array, *, log_std: Array, levels
 
     With z = (x - mean) / s and w = h / s, the mass of an inner bin is, by the symmetry of the normal,
 
-        Phi(w - |z|) - Phi(-w - |z|),    log of it = a + log(1 - exp(b - a)),   a = log Phi(w - |z|), b = log Phi(-w - |z|)
+        Phi(w - |z|) - Phi(-w - |z|) = e^a - e^b,    a = log Phi(w - |z|),    b = log Phi(-w - |z|)
+
+    and its logarithm a + log(1 - e^(b - a)),
 
     where both arguments lie as low as they can, so that nothing is rounded to 1 however far x is from the mean.
 
@@ -33,11 +34,12 @@ def discretized_normal_log_prob(x: Array, mean: Array, *, log_std: Array, levels
         [...], nats.
 
     Raises:
-        ValueError: x is not floating, `levels` is below 2, or log_std has another shape.
+        ValueError: x is not floating, `levels` is below 2, or mean or log_std have another shape.
 
     Reference: Ho et al. 2020, eq. 13.
     """
-    chex.assert_equal_shape([x, mean])
+    if x.shape != jnp.shape(mean):
+        raise ValueError(f"x of shape {x.shape} and mean of shape {jnp.shape(mean)} differ.")
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(f"x has dtype {x.dtype}; the decoder takes levels scaled onto [-1, 1].")
     if levels < 2:

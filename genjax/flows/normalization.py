@@ -81,13 +81,16 @@ def batch_norm(*, momentum: float = 0.9, epsilon: float = 1e-4, axis_name: str |
     return Bijection(init, forward, inverse, train)
 
 
-def scaling() -> Bijection:
-    """Make a learned factor for each entry of the last axis, z = exp(l) x; starts as the identity.
+def scaling(epsilon: float = 1e-3) -> Bijection:
+    """Make a learned factor for each entry of the last axis, z = exp(l) x, that makes the first batch's variance one.
 
-    Reference: Dinh et al. 2014 (NICE), section 3.3.
+    Args:
+        epsilon: added to the standard deviation of the first batch.
+
+    Reference: Dinh et al. 2014 (NICE), section 3.3; the start is actnorm's.
     """
     return stateless(
-        lambda key, x, condition: {"log_scale": jnp.zeros(x.shape[-1])},
+        lambda key, x, condition: {"log_scale": -jnp.log(jnp.sqrt(_statistics(x, None)[1]) + epsilon)},
         lambda params, x, condition: (x * jnp.exp(_spread(params["log_scale"], x)), _log_det(params["log_scale"], x)),
         lambda params, z, condition: (z * jnp.exp(-_spread(params["log_scale"], z)), _log_det(-params["log_scale"], z)),
     )

@@ -35,7 +35,8 @@ class ResidualBlock(nn.Module):
         shift = nn.Dense(self.channels, dtype=self.dtype, name="embed")(nn.silu(embedding))
         h = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h + shift[:, None, None, :]))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        h = Conv(self.channels, padding=1, kernel_init=nn.initializers.zeros_init(), dtype=self.dtype, name="conv_out")(h)
+        zeros = nn.initializers.zeros_init()
+        h = Conv(self.channels, padding=1, kernel_init=zeros, dtype=self.dtype, name="conv_out")(h)
         if x.shape[-1] != self.channels:
             x = nn.Dense(self.channels, dtype=self.dtype, name="shortcut")(x)
         return x + h.astype(x.dtype)

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 
 from genjax.contract import Array
 from genjax.nn.attention import PixelAttention
-from genjax.nn.embeddings import TimeEmbedding
 from genjax.nn.conv import Conv
+from genjax.nn.embeddings import TimeEmbedding
 from genjax.nn.group_norm import GroupNorm
 from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
 

@@ -120,7 +120,8 @@ def cosine_schedule(num_steps: int, *, offset: float = 0.008, max_beta: float = 
 
     Args:
         num_steps: T.
-        offset: s >= 0, which keeps beta_1 from being tiny: 0.008 makes sqrt(beta_1) a bit less than half a level of 256.
+        offset: s >= 0, which keeps beta_1 from being tiny: 0.008 makes sqrt(beta_1) a bit less than half a level of
+            256.
         max_beta: largest beta.
 
     Reference: Nichol & Dhariwal 2021, eq. 17.
@@ -217,6 +218,19 @@ def at(values: np.ndarray, t: Array) -> Array:
     if not jnp.issubdtype(t.dtype, jnp.integer):
         raise ValueError(f"t has dtype {t.dtype}; the steps of a schedule are integers 0 ... T.")
     return jnp.asarray(values)[t]
+
+
+def require_variance(schedule: Schedule, variance: np.ndarray) -> None:
+    """Refuse what is not one sigma_t^2 for each entry of the schedule.
+
+    Raises:
+        ValueError: the variance is not [T + 1]; indexing under jit would take a neighbouring step's instead.
+    """
+    if np.shape(variance) != schedule.betas.shape:
+        raise ValueError(
+            f"the variance has shape {np.shape(variance)}; the schedule needs one for each t = 0 ... T, "
+            f"shape {schedule.betas.shape}, as `upper_variance` and `lower_variance` give."
+        )
 
 
 def _with_decoder(schedule: Schedule, variances: np.ndarray) -> np.ndarray:

@@ -25,6 +25,8 @@ SHAPE = (4, 4, 1)
 MODELS = {
     "pixelcnn": (pixelcnn, functools.partial(PixelCNN, features=4, blocks=2, readout=8)),
     "gated_pixelcnn": (gated_pixelcnn, functools.partial(GatedPixelCNN, features=4, layers=3, readout=8)),
+    "located_pixelcnn": (pixelcnn, functools.partial(PixelCNN, features=4, blocks=2, readout=8, locate=True)),
+    "located_gated": (gated_pixelcnn, functools.partial(GatedPixelCNN, features=4, layers=3, readout=8, locate=True)),
     "pixelcnnpp": (pixelcnnpp, functools.partial(PixelCNNPP, features=4, blocks=1, resolutions=2)),
     "row": (pixelrnn, functools.partial(PixelRNN, layer=RowLSTM, features=4, layers=2, readout=8)),
     "diagonal": (pixelrnn, functools.partial(PixelRNN, layer=DiagonalBiLSTM, features=4, layers=2, readout=8)),
@@ -44,6 +46,12 @@ def test_bfloat16_keeps_the_dtypes_of_what_is_handed_out(name):
     outputs = jax.eval_shape(model.methods["outputs"], variables, jax.random.key(0), batch["x"])
     nats = jax.eval_shape(model.log_prob.fn, variables, jax.random.key(0), batch)
     assert outputs.dtype == nats.dtype == np.float32 and nats.shape == (2,)
+
+
+@pytest.mark.parametrize("name", ["located_pixelcnn", "located_gated"])
+def test_a_located_network_knows_its_place_and_samples_as_the_naive_way(name):
+    build, network = MODELS[name]
+    checks.assert_incremental_is_naive(build(network, shape=(4, 3, 1), levels=17), (4, 3, 1), 17)
 
 
 def test_pictures_are_drawn_as_often_as_they_are_likely():

@@ -13,14 +13,14 @@ ENTROPY = float(-(PROBABILITY * np.log(PROBABILITY)).sum())
 
 
 def normal_denoiser(schedule):
-    """Return E[x_0 | x_t] of x_0 ~ N(MEAN, STD^2)."""
+    """Return the denoiser of the exact E[eps | x_t], for x_0 ~ N(MEAN, STD^2)."""
+    point_of = lambda t: processes.marginal(schedule, t)
 
-    def denoise(x_t, t):
-        point = processes.marginal(schedule, t)
-        gain = point.alpha * STD**2 / (point.alpha**2 * STD**2 + point.sigma**2)
-        return MEAN + gain * (x_t - point.alpha * MEAN)
+    def eps(x_t, t):
+        alpha, sigma = (processes.like(c, x_t) for c in point_of(t)[:2])
+        return sigma * (x_t - alpha * MEAN) / (alpha**2 * STD**2 + sigma**2)
 
-    return denoise
+    return processes.denoiser(eps, processes.EPS, point_of)
 
 
 def levels_denoiser(schedule):

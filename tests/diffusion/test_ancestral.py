@@ -36,8 +36,8 @@ def chain(schedule, variance):
 def test_samples_have_the_moments_of_the_chain(variance):
     n, schedule = 100_000, processes.cosine_schedule(8)
     mean, std = chain(schedule, variance(schedule))
-    draw = jax.jit(lambda key: ancestral_sample(key, exact.normal_denoiser(schedule), schedule, variance(schedule), (n,)))
-    x = draw(KEY)
+    denoise = exact.normal_denoiser(schedule)
+    x = jax.jit(lambda key: ancestral_sample(key, denoise, schedule, variance(schedule), (n,)))(KEY)
     assert abs(float(x.mean()) - mean) < 5 * std / np.sqrt(n)
     assert abs(float(x.std()) - std) < 5 * std / np.sqrt(2 * n)
     assert abs(std - exact.STD) > 0.01  # eight steps are too few to be right: the test tells chain from data
@@ -95,3 +95,10 @@ def test_trajectory_ends_in_the_sample():
     assert np.abs(sample - ancestral_sample(jax.random.key(1), *arguments)).min() > 0
     with pytest.raises(ValueError, match="5 frames do not divide 12 steps"):
         ancestral_trajectory(KEY, *arguments, frames=5)
+
+
+def test_a_variance_without_the_entry_of_the_data_is_refused():
+    """[T] instead of [T + 1] would be the neighbouring step's, silently."""
+    schedule = processes.cosine_schedule(4)
+    with pytest.raises(ValueError, match=r"shape \(4,\); the schedule needs one for each t"):
+        ancestral_step(KEY, jnp.zeros(3), jnp.int32(2), lambda x, t: x, schedule, schedule.betas[1:])

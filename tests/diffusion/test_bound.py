@@ -39,27 +39,63 @@ def test_prior_is_the_integrated_divergence():
     np.testing.assert_allclose(ours, expected, rtol=1e-4)
 
 
+def steps_of(schedule, variance, denoise):
+    """Return log q(x_t | x_{t-1}) and log p(x_{t-1} | x_t), each of (x_{t-1}, x_t, t), and log P(level | x_1).
+
+    The mean of p is eq. 11 with the eps that the denoiser's x_0 stands for; the masses are scipy's.
+    """
+    betas = schedule.betas.astype(np.float64)
+    abar = np.cumprod(1.0 - betas)
+    edges = np.concatenate([[-np.inf], np.linspace(-1, 1, 2 * exact.LEVELS - 1)[1::2], [np.inf]])
+
+    def back(x, t):
+        estimate = np.asarray(denoise(jnp.asarray(x, jnp.float32), jnp.int32(t)), np.float64)
+        eps = (x - np.sqrt(abar[t]) * estimate) / np.sqrt(1.0 - abar[t])
+        return (x - betas[t] / np.sqrt(1.0 - abar[t]) * eps) / np.sqrt(1.0 - betas[t])
+
+    def log_q(before, after, t):
+        return norm.logpdf(after, np.sqrt(1.0 - betas[t]) * before, np.sqrt(betas[t]))
+
+    def log_p(before, after, t):
+        return norm.logpdf(before, back(after, t), np.sqrt(variance[t]))
+
+    def log_level(level, x):
+        return np.log(np.diff(norm.cdf(edges[level : level + 2], back(x, 1)[..., None], np.sqrt(variance[1])))[..., 0])
+
+    return log_q, log_p, log_level
+
+
+@pytest.mark.parametrize("choose", [processes.upper_variance, processes.lower_variance])
+def test_bound_of_two_steps_is_the_integral_over_both(choose):
+    """Quadrature over (x_1, x_2) of q log(q / p), undecomposed; and of p itself, whose -log lies below it."""
+    n, schedule = 40_000, processes.schedule_from_betas(np.array([0.4, 0.7]))
+    variance, denoise = choose(schedule), exact.levels_denoiser(schedule)
+    log_q, log_p, log_level = steps_of(schedule, variance, denoise)
+    grid = np.linspace(-6.0, 6.0, 401)
+    first, second = grid[:, None], grid[None, :]
+    area = (grid[1] - grid[0]) ** 2
+    reverse = norm.logpdf(second) + log_p(first, second, 2)
+    bounds = jax.jit(lambda key, x: total_bound(bound_terms(key, x, denoise, schedule, variance, levels=exact.LEVELS)))
+    mass = 0.0
+    for level, value in enumerate(np.linspace(-1, 1, exact.LEVELS)):
+        log_forward, log_reverse = log_q(value, first, 1) + log_q(first, second, 2), reverse + log_level(level, first)
+        expected = area * np.sum(np.exp(log_forward) * (log_forward - log_reverse))
+        likelihood = area * np.sum(np.exp(log_reverse))
+        ours = np.asarray(bounds(jax.random.key(level), jnp.full((n, 1), level, jnp.uint8)))
+        assert abs(ours.mean() - expected) < 4.5 * ours.std() / np.sqrt(n)
+        assert ours.std() / np.sqrt(n) < 0.02 and expected > -np.log(likelihood) + 0.01
+        mass += likelihood
+    assert mass == pytest.approx(1.0, abs=1e-6)  # the model is a distribution, and the grid is fine enough
+
+
 def simulated_bound(level, schedule, variance, denoise, n):
     """Return -log p(x_{0:T}) + log q(x_{1:T} | x_0) along n trajectories, of steps alone (Ho et al. 2020, eq. 3)."""
     random = np.random.default_rng(0)
-    steps = processes.num_steps(schedule)
-    betas = schedule.betas.astype(np.float64)
-    abar = np.cumprod(1.0 - betas)
-    values = np.linspace(-1, 1, exact.LEVELS)
-    x, total = np.full(n, values[level]), np.zeros(n)
-    for t in range(1, steps + 1):
-        mean, std = np.sqrt(1.0 - betas[t]) * x, np.sqrt(betas[t])
-        after = mean + std * random.standard_normal(n)
-        total += norm.logpdf(after, mean, std)
-        estimate = np.asarray(denoise(jnp.asarray(after, jnp.float32), jnp.int32(t)), np.float64)
-        eps = (after - np.sqrt(abar[t]) * estimate) / np.sqrt(1.0 - abar[t])
-        back = (after - betas[t] / np.sqrt(1.0 - abar[t]) * eps) / np.sqrt(1.0 - betas[t])  # eq. 11
-        if t == 1:
-            edges = np.concatenate([[-np.inf], 0.5 * (values[1:] + values[:-1]), [np.inf]])
-            mass = norm.cdf(edges[level + 1], back, np.sqrt(variance[1])) - norm.cdf(edges[level], back, np.sqrt(variance[1]))
-            total -= np.log(mass)
-        else:
-            total -= norm.logpdf(x, back, np.sqrt(variance[t]))
+    log_q, log_p, log_level = steps_of(schedule, variance, denoise)
+    x, total = np.full(n, np.linspace(-1, 1, exact.LEVELS)[level]), np.zeros(n)
+    for t, beta in enumerate(schedule.betas[1:].astype(np.float64), start=1):
+        after = np.sqrt(1.0 - beta) * x + np.sqrt(beta) * random.standard_normal(n)
+        total += log_q(x, after, t) - (log_level(level, after) if t == 1 else log_p(x, after, t))
         x = after
     return total - norm.logpdf(x)
 
@@ -68,10 +104,9 @@ def simulated_bound(level, schedule, variance, denoise, n):
 def test_bound_is_that_of_whole_trajectories(choose):
     n, schedule = 40_000, processes.linear_schedule(4, first=0.2, last=0.6)
     variance, denoise = choose(schedule), exact.levels_denoiser(schedule)
+    bounds = jax.jit(lambda key, x: total_bound(bound_terms(key, x, denoise, schedule, variance, levels=exact.LEVELS)))
     for level in range(exact.LEVELS):
-        x = jnp.full((n, 1), level, jnp.uint8)
-        terms = bound_terms(jax.random.key(level), x, denoise, schedule, variance, levels=exact.LEVELS)
-        ours = np.asarray(total_bound(terms))
+        ours = np.asarray(bounds(jax.random.key(level), jnp.full((n, 1), level, jnp.uint8)))
         theirs = simulated_bound(level, schedule, variance, denoise, n)
         assert abs(ours.mean() - theirs.mean()) < 5 * np.hypot(ours.std(), theirs.std()) / np.sqrt(n)
 
@@ -99,3 +134,23 @@ def test_terms_are_named_and_shaped():
     np.testing.assert_allclose(total_bound(terms), terms.prior + terms.decoder + terms.transitions.sum(0), rtol=1e-6)
     with pytest.raises(ValueError, match="integer"):
         bound_terms(jax.random.key(0), x.astype(jnp.float32), denoise, schedule, variance, levels=exact.LEVELS)
+
+
+SCHEDULE = processes.cosine_schedule(5)
+LOWER = processes.lower_variance(SCHEDULE)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: prior_kl(jnp.zeros(()), SCHEDULE), "without an axis of examples"),
+        (lambda: prior_kl(jnp.zeros((2, 3), jnp.uint8), SCHEDULE), "scale stored levels first"),
+        (lambda: transition_kl(jnp.zeros(()), jnp.zeros(()), 2, SCHEDULE, LOWER), "without an axis of examples"),
+        (lambda: transition_kl(jnp.zeros((2, 3)), jnp.zeros((2, 1)), 2, SCHEDULE, LOWER), "differ"),
+        (lambda: transition_kl(jnp.zeros((2, 3)), jnp.zeros((2, 3)), jnp.ones(3, int), SCHEDULE, LOWER), "not one an"),
+        (lambda: transition_kl(jnp.zeros((2, 3)), jnp.zeros((2, 3)), 2, SCHEDULE, LOWER[1:]), "for each t = 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -50,6 +50,19 @@ def test_loss_is_a_sum_or_a_mean_an_example():
     expected = [np.sum((np.asarray(target)[i] - np.asarray(output)[i]) ** 2) for i in range(5)]
     np.testing.assert_allclose(simple_loss(output, target), expected, rtol=1e-5)
     np.testing.assert_allclose(simple_loss_per_dim(output, target), np.array(expected) / 12, rtol=1e-5)
+    for loss in (simple_loss, simple_loss_per_dim):
+        with pytest.raises(ValueError, match="without an axis of examples"):
+            loss(output[0, 0, 0], target[0, 0, 0])
+        with pytest.raises(ValueError, match="differ"):
+            loss(output, target[:, :1])
+
+
+def test_init_is_abstract():
+    model, batch = model_of(condition_of=lambda batch: batch["label"]), batch_of()
+    shapes = jax.eval_shape(model.init, KEY, batch)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), model.init(KEY, batch)
+    )
 
 
 def test_the_network_counts_from_zero_and_hears_its_condition():

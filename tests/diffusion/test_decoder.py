@@ -58,3 +58,5 @@ def test_what_is_off_the_grid_has_no_mass():
 def test_what_does_not_fit_is_refused(x, log_std, levels, message):
     with pytest.raises(ValueError, match=message):
         discretized_normal_log_prob(x, x, log_std=log_std, levels=levels)
+    with pytest.raises(ValueError, match="differ"):
+        discretized_normal_log_prob(jnp.zeros((2, 3)), jnp.zeros(3), log_std=jnp.float32(0.0), levels=17)

@@ -72,9 +72,12 @@ def test_squeeze_gathers_blocks_of_four_pixels():
 @pytest.mark.parametrize("layer", [flows.actnorm(), flows.batch_norm()], ids=["actnorm", "batch_norm"])
 def test_the_first_batch_comes_out_with_mean_zero_and_variance_one(layer):
     x = 5.0 + 3.0 * jax.random.normal(KEY, (64, 4, 4, 2))
-    z, _ = jax.jit(lambda x: layer.forward(layer.init(KEY, x, None), x, None))(x)
+    start = jax.jit(lambda layer_init, x: layer_init(KEY, x, None), static_argnums=0)
+    z, _ = layer.forward(start(layer.init, x), x, None)
     np.testing.assert_allclose(z.mean((0, 1, 2)), 0.0, atol=1e-4)
     np.testing.assert_allclose(z.std((0, 1, 2)), 1.0, atol=1e-3)
+    scaled, _ = flows.scaling().forward(start(flows.scaling().init, x), x, None)
+    np.testing.assert_allclose(scaled.std((0, 1, 2)), 1.0, atol=1e-3)
     jax.eval_shape(layer.init, KEY, x, None)
 
 

@@ -91,7 +91,7 @@ def test_mistakes_are_told():
 
 def test_temperature_is_traced_and_scales_the_latent():
     model = flows.flow_model(flows.scaling(), shape=(2,))
-    variables = model.init(KEY, {"x": jnp.zeros((2, 2))})
+    variables = model.init(KEY, {"x": jnp.ones((2, 2)) * jnp.array([[1.0], [2.0]])})
     traces = []
 
     @jax.jit

@@ -50,15 +50,17 @@ def carry(model, *, levels, blocks):
         return {"scale": weights[f"{name}.weight"], "bias": weights[f"{name}.bias"]}
 
     def block(name):
-        parts = {"norm_in": norm(f"{name}.norm1"), "conv_in": conv(f"{name}.conv1"), "embed": dense(f"{name}.time_emb_proj")}
+        parts = {"norm_in": norm(f"{name}.norm1"), "conv_in": conv(f"{name}.conv1")}
         parts |= {"norm_out": norm(f"{name}.norm2"), "conv_out": conv(f"{name}.conv2")}
+        parts["embed"] = dense(f"{name}.time_emb_proj")
         if f"{name}.conv_shortcut.weight" in weights:
             parts["shortcut"] = dense(f"{name}.conv_shortcut")
         return parts
 
     def attention(name):
         parts = {"norm": norm(f"{name}.group_norm"), "out": dense(f"{name}.to_out.0")}
-        return parts | {ours: dense(f"{name}.{theirs}") for ours, theirs in [("query", "to_q"), ("key", "to_k"), ("value", "to_v")]}
+        names = {"query": "to_q", "key": "to_k", "value": "to_v"}
+        return parts | {ours: dense(f"{name}.{theirs}") for ours, theirs in names.items()}
 
     params = {
         "time": {"dense_0": dense("time_embedding.linear_1"), "dense_1": dense("time_embedding.linear_2")},
@@ -72,7 +74,8 @@ def carry(model, *, levels, blocks):
     if "class_embedding.weight" in weights:
         params["classes"] = {"embedding": weights["class_embedding.weight"]}
     for level in range(levels):
-        for way, theirs, count in (("down", f"down_blocks.{level}", blocks), ("up", f"up_blocks.{levels - 1 - level}", blocks + 1)):
+        counterpart = f"up_blocks.{levels - 1 - level}"
+        for way, theirs, count in (("down", f"down_blocks.{level}", blocks), ("up", counterpart, blocks + 1)):
             for i in range(count):
                 params[f"{way}_{level}_{i}"] = block(f"{theirs}.resnets.{i}")
                 if f"{theirs}.attentions.{i}.to_q.weight" in weights:
@@ -80,7 +83,7 @@ def carry(model, *, levels, blocks):
         if level < levels - 1:
             params[f"downsample_{level}"] = {"conv": conv(f"down_blocks.{level}.downsamplers.0.conv")}
         if level > 0:
-            params[f"upsample_{level}"] = {"conv": conv(f"up_blocks.{levels - 1 - level}.upsamplers.0.conv")}
+            params[f"upsample_{level}"] = {"conv": conv(f"{counterpart}.upsamplers.0.conv")}
     return params
 
 
@@ -89,7 +92,8 @@ def carry(model, *, levels, blocks):
     [
         pytest.param(dict(channels=(16, 32), blocks=1, attention=(1,), groups=8), id="digits"),
         pytest.param(
-            dict(channels=(8, 16, 24), blocks=2, attention=(0, 2), head_channels=4, groups=4, num_classes=10), id="classes and heads"
+            dict(channels=(8, 16, 24), blocks=2, attention=(0, 2), head_channels=4, groups=4, num_classes=10),
+            id="classes and heads",
         ),
     ],
 )

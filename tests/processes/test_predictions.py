@@ -33,7 +33,8 @@ def test_every_prediction_becomes_every_other(path):
     x0, eps, x_t, point = example(path)
     for source, target in itertools.product(PREDICTIONS, repeat=2):
         ours = processes.convert(source.target(x0, eps, point), x_t, point, source=source, target=target)
-        np.testing.assert_allclose(ours, target.target(x0, eps, point), rtol=2e-3, atol=2e-3, err_msg=f"{source.name} to {target.name}")
+        pair = f"{source.name} to {target.name}"
+        np.testing.assert_allclose(ours, target.target(x0, eps, point), rtol=2e-3, atol=2e-3, err_msg=pair)
 
 
 def test_velocity_is_the_derivative_by_time():
@@ -49,7 +50,8 @@ def test_v_is_the_derivative_by_the_angle():
     x0, eps, _, _ = example(PATHS["cosine"])
     place = lambda angle: jnp.cos(angle) * x0 + jnp.sin(angle) * eps
     _, turned = jax.jvp(place, (jnp.float32(0.4),), (jnp.float32(1.0),))
-    np.testing.assert_allclose(V.target(x0, eps, processes.Point(jnp.cos(0.4), jnp.sin(0.4))), turned, rtol=1e-5, atol=1e-5)
+    v = V.target(x0, eps, processes.Point(jnp.cos(0.4), jnp.sin(0.4)))
+    np.testing.assert_allclose(v, turned, rtol=1e-5, atol=1e-5)
 
 
 def test_score_is_the_gradient_of_the_log_density():

@@ -41,6 +41,7 @@ def _default(config: ConfigDict) -> None:
     config.model.readout = 64
     config.model.num_classes = 0
     config.model.dropout = 0.3
+    config.model.locate = False  # whether rows and columns have biases of their own
     config.expected.result = "1.81 bits/dim (exact), digits test split; histograms of each entry 2.435"
     config.expected.cost = "about a minute on one CPU core"
 
@@ -81,6 +82,7 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.model.blocks = 6
     config.model.readout = 48
     config.model.dropout = 0.0
+    config.model.locate = True
 
 
 def _tiny(config: ConfigDict) -> None:
@@ -104,6 +106,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         readout=model.readout,
         num_classes=model.num_classes,
         dropout=model.dropout,
+        locate=model.locate,
         dtype=jnp.dtype(config.train.precision),
     )
     return System(
