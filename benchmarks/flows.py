@@ -134,7 +134,7 @@ def _nflows(name: str, layers: int) -> Contestant:
     for layer in range(layers):
         if name == "Real NVP(8)":
             mask = torch.arange(DIMS) < DIMS // 2
-            network = lambda inputs, outputs: MLP((inputs,), (outputs,), list(HIDDEN), activation=torch.relu)
+            network = lambda inputs, outputs: _without_context(MLP((inputs,), (outputs,), list(HIDDEN)))
             steps.append(AffineCouplingTransform(mask if layer % 2 else ~mask, network))
         else:
             blocks = len(HIDDEN) - 1
@@ -144,6 +144,21 @@ def _nflows(name: str, layers: int) -> Contestant:
             steps.append(ReversePermutation(DIMS))
     flow = Flow(CompositeTransform(steps), StandardNormal((DIMS,)))
     return _torch(flow, flow.log_prob, lambda: flow.sample(BATCH))
+
+
+def _without_context(network):
+    """Wrap a network that takes no context for a peer that hands one over, None."""
+    import torch
+
+    class WithoutContext(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
+        def forward(self, x, context=None):
+            return self.network(x)
+
+    return WithoutContext()
 
 
 def _torch(flow, log_prob: Callable, sample: Callable) -> Contestant:

@@ -74,7 +74,7 @@ def plane_grid(points: int) -> tuple[Array, float]:
     return jnp.asarray(np.stack([first.ravel(), second.ravel()], axis=1)), width**2
 
 
-def potential_sample(key: Array, potential: Potential, num: int, points: int = 400) -> Array:
+def potential_sample(key: Array, potential: Potential, num: int, points: int = 200) -> Array:
     """Draw from exp(-U) / Z, tabulated on a grid and uniform within each of its squares.
 
     Args:

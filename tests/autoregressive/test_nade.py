@@ -20,8 +20,10 @@ def small(ordering=None, num_classes=0, activation=jax.nn.sigmoid, shape=SHAPE):
     """Return a NADE whose weights are three times what they start with: conditionals far from even."""
     order = None if ordering is None else np.array(ordering)
     model = nade(shape, hidden=7, ordering=order, num_classes=num_classes, activation=activation)
-    variables = model.init(jax.random.key(0), {"x": jnp.zeros((2, *shape)), "label": jnp.zeros(2, jnp.int32)})
-    bump = lambda w: 3 * w + 0.3 * jax.random.normal(jax.random.key(w.size), w.shape)
+    batch = {"x": jnp.zeros((2, *shape)), "label": jnp.zeros(2, jnp.int32)}
+    variables = jax.jit(model.init)(jax.random.key(0), batch)
+    noise = np.random.RandomState(1).standard_normal
+    bump = lambda w: jnp.asarray(3 * np.asarray(w) + 0.3 * noise(w.shape), jnp.float32)
     return model, variables._replace(params=jax.tree.map(bump, variables.params))
 
 
@@ -32,7 +34,7 @@ def pictures(num_dims=9, shape=SHAPE):
 @pytest.mark.parametrize("ordering", [None, tuple(ORDERING)])
 def test_probabilities_of_all_pictures_sum_to_one(ordering):
     model, variables = small(ordering)
-    p = np.exp(np.asarray(model.log_prob.fn(variables, None, {"x": pictures()}), np.float64))
+    p = np.exp(np.asarray(jax.jit(model.log_prob.fn)(variables, None, {"x": pictures()}), np.float64))
     np.testing.assert_allclose(p.sum(), 1.0, rtol=1e-5)
     assert p.max() > 20 / 512, "a model this even would pass without a network"
 
@@ -51,7 +53,7 @@ def test_outputs_see_exactly_what_stands_before(ordering):
     model, variables = small(ordering)
     x = jax.random.normal(jax.random.key(3), SHAPE)
     outputs = lambda x: model.methods["outputs"](variables, None, x[None])[0, ..., 0].reshape(9)
-    jacobian = np.asarray(jax.jacrev(outputs)(x)).reshape(9, 9)
+    jacobian = np.asarray(jax.jit(jax.jacrev(outputs))(x)).reshape(9, 9)
     place = np.argsort(np.arange(9) if ordering is None else ordering)
     np.testing.assert_array_equal(jacobian != 0, place[None, :] < place[:, None])
 
@@ -72,8 +74,8 @@ def test_the_likelihood_is_the_product_of_the_sampled_conditionals():
 def test_samples_are_those_of_the_naive_sampler(num_classes, activation):
     model, variables = small(tuple(ORDERING), num_classes, activation)
     condition = jnp.arange(64) % 3 if num_classes else None
-    fast = model.sample(variables, jax.random.key(2), 64, condition=condition)
-    slow = model.methods["sample_naive"](variables, jax.random.key(2), 64, condition=condition)
+    run = lambda sampler: jax.jit(sampler, static_argnums=2)(variables, jax.random.key(2), 64, condition=condition)
+    fast, slow = run(model.sample), run(model.methods["sample_naive"])
     np.testing.assert_array_equal(fast, slow)
     assert len(np.unique(index_of(fast))) > 4
 
@@ -111,8 +113,8 @@ def test_gradients_are_those_of_finite_differences():
         weights = init_weights(jax.random.key(0), num_dims=5, hidden=4, outputs=1)
         weights = jax.tree.map(lambda w: w.astype(jnp.float64), weights)
         x, order = jnp.asarray(all_states(5)[[3, 12, 29]], jnp.float64), jnp.array([1, 0, 2, 4, 3])
-        loss = lambda w: jnp.sum(nade_log_prob(x, w, order, dtype=jnp.float64))
-        gradient = jax.grad(loss)(weights)
+        loss = jax.jit(lambda w: jnp.sum(nade_log_prob(x, w, order, dtype=jnp.float64)))
+        gradient = jax.jit(jax.grad(loss))(weights)
         direction = jax.tree.map(lambda w: jnp.cos(jnp.arange(w.size, dtype=jnp.float64)).reshape(w.shape), weights)
         moved = lambda s: loss(jax.tree.map(lambda w, d: w + s * d, weights, direction))
         along = sum(jnp.sum(g * d) for g, d in zip(jax.tree.leaves(gradient), jax.tree.leaves(direction)))

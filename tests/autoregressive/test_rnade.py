@@ -15,8 +15,10 @@ from genjax.autoregressive import ScanWeights, rnade, rnade_log_prob
 def small(shape=(2,), ordering=None, num_classes=0):
     """Return an RNADE with random biases and smaller kernels: standard deviations that a grid can resolve."""
     model = rnade(shape, hidden=8, components=3, spread=1.5, ordering=ordering, num_classes=num_classes)
-    variables = model.init(jax.random.key(0), {"x": jnp.zeros((2, *shape)), "label": jnp.zeros(2, jnp.int32)})
-    bump = lambda w: 0.4 * w + 0.2 * jax.random.normal(jax.random.key(w.size), w.shape)
+    batch = {"x": jnp.zeros((2, *shape)), "label": jnp.zeros(2, jnp.int32)}
+    variables = jax.jit(model.init)(jax.random.key(0), batch)
+    noise = np.random.RandomState(1).standard_normal
+    bump = lambda w: jnp.asarray(0.4 * np.asarray(w) + 0.2 * noise(w.shape), jnp.float32)
     return model, variables._replace(params=jax.tree.map(bump, variables.params))
 
 

@@ -13,15 +13,15 @@ ORDERING = [2, 0, 3, 1, 4]
 def sees(network, degrees, num_dims, condition=None):
     """Return [D, D] and [D, C]: whether any output of d depends on input d', on entry c of the condition."""
     x = jax.random.normal(jax.random.key(1), (num_dims,))
-    params = network.init(jax.random.key(0), x[None], degrees, condition)
+    params = jax.jit(network.init)(jax.random.key(0), x[None], degrees, condition)
 
     def outputs(x, c):
         return network.apply(params, x[None], degrees, None if c is None else c[None])[0]
 
     used = lambda jacobian: np.asarray(jnp.abs(jacobian).max(axis=1) > 0)
     if condition is None:
-        return used(jax.jacrev(outputs)(x, None)), None
-    return tuple(used(jacobian) for jacobian in jax.jacrev(outputs, argnums=(0, 1))(x, condition[0]))
+        return used(jax.jit(jax.jacrev(outputs))(x, None)), None
+    return tuple(used(jacobian) for jacobian in jax.jit(jax.jacrev(outputs, argnums=(0, 1)))(x, condition[0]))
 
 
 def before(ordering):
@@ -59,7 +59,7 @@ def test_every_output_sees_the_condition_and_not_only_linearly(num_dims):
     # The second derivative along the condition: nonzero for the first dimension too.
     params = network.init(jax.random.key(0), jnp.zeros((1, num_dims)), degrees, condition)
     along = lambda s: network.apply(params, jnp.zeros((1, num_dims)), degrees, s * condition)[0, :, 0]
-    bent = jax.jacfwd(jax.jacfwd(along))(1.0)
+    bent = jax.jit(jax.jacfwd(jax.jacfwd(along)))(1.0)
     assert (np.abs(bent) > 1e-4).all()
 
 

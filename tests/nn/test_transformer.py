@@ -13,9 +13,9 @@ X = np.random.RandomState(0).standard_normal((2, 5, 8)).astype(np.float32)
 
 def started(depth=3, **settings):
     network = Transformer(depth, heads=2, **settings)
-    params = network.init(jax.random.key(0), jnp.asarray(X))["params"]
-    bump = lambda w: w + 0.1 * jax.random.normal(jax.random.key(w.size), w.shape)
-    return network, jax.tree.map(bump, params)
+    params = jax.jit(network.init)(jax.random.key(0), jnp.asarray(X))["params"]
+    noise = np.random.RandomState(1).standard_normal
+    return network, jax.tree.map(lambda w: jnp.asarray(w + 0.1 * noise(w.shape), jnp.float32), params)
 
 
 def normalized(x, p):
@@ -46,7 +46,7 @@ def by_hand(params, x, mask):
 def test_the_scan_is_layer_after_layer(causal):
     network, params = started()
     mask = np.tril(np.ones((5, 5), bool)) if causal else np.ones((5, 5), bool)
-    found = network.apply({"params": params}, jnp.asarray(X), causal_mask(5) if causal else None)
+    found = jax.jit(network.apply)({"params": params}, jnp.asarray(X), causal_mask(5) if causal else None)
     for example, expected in zip(found, X):
         np.testing.assert_allclose(example, by_hand(params, expected, mask), atol=2e-5)
 
@@ -58,8 +58,8 @@ def test_layers_start_differently():
 
 def test_a_causal_mask_lets_nothing_through_from_behind():
     network, params = started()
-    sees = lambda mask: jax.jacrev(lambda x: network.apply({"params": params}, x[None], mask)[0])(jnp.asarray(X[0]))
-    used = lambda mask: np.abs(np.asarray(sees(mask))).max(axis=(1, 3)) > 0
+    sees = jax.jit(jax.jacrev(lambda x, mask: network.apply({"params": params}, x[None], mask)[0]))
+    used = lambda mask: np.abs(np.asarray(sees(jnp.asarray(X[0]), mask))).max(axis=(1, 3)) > 0
     np.testing.assert_array_equal(used(causal_mask(5)), np.tril(np.ones((5, 5), bool)))
     assert used(None).all()
 
@@ -75,7 +75,8 @@ def test_each_example_may_have_a_mask_of_its_own():
 
 def test_dropout_is_for_training_and_differs_from_layer_to_layer():
     network, params = started(dropout=0.5)
-    apply = lambda **options: network.apply({"params": params}, jnp.asarray(X), **options)
+    compiled = jax.jit(network.apply, static_argnames="train")
+    apply = lambda **options: compiled({"params": params}, jnp.asarray(X), **options)
     np.testing.assert_array_equal(apply(), apply())
     drop = lambda seed: apply(train=True, rngs={"dropout": jax.random.key(seed)})
     assert np.abs(drop(0) - apply()).max() > 0.1 and np.abs(drop(0) - drop(1)).max() > 0.1

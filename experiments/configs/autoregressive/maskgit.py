@@ -36,12 +36,12 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 64
-    config.train.steps = 3_000
+    config.train.steps = 4_000
     config.train.steps_per_call = 50
     config.train.log_every = 250
-    config.train.checkpoint_every = 1_500
+    config.train.checkpoint_every = 2_000
     config.train.ema_decay = 0.998
-    config.train.learning_rate = 2e-3  # after the warmup, at the start of a cosine
+    config.train.learning_rate = 4e-3  # after the warmup, at the start of a cosine
     config.train.warmup = 100
     config.train.weight_decay = 1e-2
 
@@ -51,10 +51,10 @@ def _default(config: ConfigDict) -> None:
     config.model.depth = 4
     config.model.heads = 4
     config.model.mlp_ratio = 2
-    config.model.dropout = 0.1
+    config.model.dropout = 0.0
     config.model.label_smoothing = 0.0
     config.model.steps = 8  # of decoding
-    config.model.choice_temperature = 4.5
+    config.model.choice_temperature = 12.0
     config.model.num_classes = 0
 
     config.eval.batch_size = 128

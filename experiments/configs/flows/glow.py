@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from experiments import evaluations
 from experiments.configs.common import base
 from genjax import flows
-from genjax.contract import Array, Variables
+from genjax.contract import Array, PyTree, Variables
 from genjax.errors import UserError
 from genjax.pixels import to_unit
 from genjax.training.system import System
@@ -132,9 +132,14 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
 
     return System(
         model=flow,
-        optimizers={"flow": optax.adamw(schedule, weight_decay=train.weight_decay)},
+        optimizers={"flow": optax.adamw(schedule, weight_decay=train.weight_decay, mask=_kernels)},
         preview=preview,
         to_picture=lambda x: to_unit(x, model.levels),
         evaluations={"samples": evaluations.classifier_fid},
         condition=condition,
     )
+
+
+def _kernels(params: PyTree) -> PyTree:
+    """Mark what weight decay shrinks: kernels of networks, not the scales of the flow itself."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 from experiments import evaluations
 from experiments.configs.common import base
 from genjax import flows
-from genjax.contract import Array, Batch, Variables
+from genjax.contract import Array, Batch, PyTree, Variables
 from genjax.data import toy2d
 from genjax.errors import UserError
 from genjax.pixels import to_unit
@@ -59,7 +59,7 @@ def _default(config: ConfigDict) -> None:
     config.model.direction = "maf"  # or iaf
     config.model.shape = (8, 8, 1)
     config.model.levels = 17
-    config.model.alpha = 0.05  # of the logit
+    config.model.alpha = 0.05  # of the logit; 0 for none
     config.model.hidden = (256, 256)
     config.model.num_layers = 5
     config.model.normalization = "actnorm"  # after each layer; or batch, as in the paper, or none
@@ -150,7 +150,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     schedule = optax.cosine_decay_schedule(train.learning_rate, train.steps)
     system = System(
         model=flows.flow_model(bijection, shape=shape, path=_path(config), num_classes=num_classes),
-        optimizers={"flow": optax.adamw(schedule, weight_decay=train.weight_decay)},
+        optimizers={"flow": optax.adamw(schedule, weight_decay=train.weight_decay, mask=_kernels)},
         condition=(lambda key, num: jax.random.randint(key, (num,), 0, num_classes)) if num_classes else None,
     )
     if len(shape) == 1:
@@ -163,7 +163,8 @@ def _path(config: ConfigDict) -> flows.DataPath:
     """Return the path of points or of pictures."""
     if len(config.model.shape) == 1:
         return flows.continuous()
-    return flows.dequantized_logit(config.model.levels, config.model.alpha)
+    levels, alpha = config.model.levels, config.model.alpha
+    return flows.dequantized_logit(levels, alpha) if alpha else flows.dequantized(levels)
 
 
 def _logit_space(context: EvalContext) -> dict[str, float]:
@@ -189,3 +190,8 @@ def _point_evaluations(config: ConfigDict) -> dict:
     if entropy is not None:
         found["entropy"] = lambda context: {"entropy_nats": entropy}
     return found
+
+
+def _kernels(params: PyTree) -> PyTree:
+    """Mark what weight decay shrinks: kernels of networks, not the scales of the flow itself."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -7,6 +7,7 @@ Variants:
     tiny   as '', small enough to compile in a second.
 """
 
+import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
@@ -14,6 +15,7 @@ from ml_collections import ConfigDict
 from experiments import evaluations
 from experiments.configs.common import base
 from genjax import flows
+from genjax.contract import PyTree
 from genjax.errors import UserError
 from genjax.pixels import to_unit
 from genjax.training.system import System
@@ -90,7 +92,12 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     schedule = optax.cosine_decay_schedule(train.learning_rate, train.steps)
     return System(
         model=flows.flow_model(bijection, shape=shape, base=bases[model.base](), path=flows.dequantized(model.levels)),
-        optimizers={"flow": optax.adamw(schedule, weight_decay=train.weight_decay)},
+        optimizers={"flow": optax.adamw(schedule, weight_decay=train.weight_decay, mask=_kernels)},
         to_picture=lambda x: to_unit(x, model.levels),
         evaluations={"samples": evaluations.classifier_fid},
     )
+
+
+def _kernels(params: PyTree) -> PyTree:
+    """Mark what weight decay shrinks: kernels of networks, not the scales of the flow itself."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)

@@ -9,6 +9,7 @@ Variants:
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
@@ -16,6 +17,7 @@ from ml_collections import ConfigDict
 from experiments import evaluations
 from experiments.configs.common import base
 from genjax import flows
+from genjax.contract import PyTree
 from genjax.data import toy2d
 from genjax.errors import UserError
 from genjax.pixels import to_unit
@@ -107,7 +109,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     shape = tuple(model.shape)
     normalization = functools.partial(flows.batch_norm, momentum=model.momentum, axis_name=axis_name)
     schedule = optax.cosine_decay_schedule(train.learning_rate, train.steps)
-    optimizers = {"flow": optax.adamw(schedule, weight_decay=train.weight_decay)}
+    optimizers = {"flow": optax.adamw(schedule, weight_decay=train.weight_decay, mask=_kernels)}
     network = _network(config)
     if len(shape) == 1:
         bijection = flows.realnvp_vector_bijection(network, num_pairs=model.num_pairs, normalization=normalization)
@@ -135,3 +137,8 @@ def _network(config: ConfigDict):
     return lambda features: flows.TanhScale(
         flows.CouplingResNet(2 * features, channels=model.channels, blocks=model.blocks, dtype=dtype)
     )
+
+
+def _kernels(params: PyTree) -> PyTree:
+    """Mark what weight decay shrinks: kernels of networks, not the scales of the flow itself."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == "kernel", params)
