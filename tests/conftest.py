@@ -5,7 +5,10 @@ Both must be set before jax initialises, hence here and first.
 
 import os
 
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+# With its scheduler for concurrency, XLA:CPU lets devices begin independent collectives in different orders, and where
+# these outnumber its threads none is ever joined by all eight: a PixelCNN++ under FSDP waited until XLA gave up.
+FLAGS = "--xla_force_host_platform_device_count=8 --xla_cpu_enable_concurrency_optimized_scheduler=false"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax

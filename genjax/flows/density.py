@@ -63,7 +63,7 @@ def flow_model(
         encode(x) -> z [B, D]
         decode(z) -> x [B, *shape]
         density(y) -> [B]                   log p(y) in nats, of the reals that the flow models
-        inpaint(x, known, *, num_steps) -> x [B, *shape]    by gradient ascent, see `genjax.flows.inpainting`
+        inpaint(x, known, *, num_steps, rate) -> x [B, *shape]    by gradient ascent, see `genjax.flows.inpainting`
 
     Raises:
         ValueError: from `init`, where the bijection does not end in [B, D]; where a condition is missing or unwanted.
@@ -122,12 +122,19 @@ def flow_model(
         return decode(variables, key, z, condition=condition)
 
     def inpaint(
-        variables: Variables, key: Array, x: Array, known: Array, *, num_steps: int = 200, condition: PyTree = None
+        variables: Variables,
+        key: Array,
+        x: Array,
+        known: Array,
+        *,
+        num_steps: int = 500,
+        rate: Array | float = 1e-3,
+        condition: PyTree = None,
     ) -> Array:
         path_key, key = jax.random.split(key)
         y, _ = path.to_model(path_key, x)
         score = lambda y: density(variables, key, y, condition=condition)
-        filled = path.from_model(ascend(key, y, known, score, num_steps=num_steps))
+        filled = path.from_model(ascend(key, y, known, score, num_steps=num_steps, rate=rate))
         return jnp.where(jnp.broadcast_to(known, x.shape), x, filled)
 
     return GenerativeModel(

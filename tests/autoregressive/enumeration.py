@@ -1,8 +1,23 @@
-"""Every state of a few binary dimensions, and what samples of them should look like."""
+"""Every state of a few binary dimensions, what samples of them should look like, and models compiled once for all."""
 
 import itertools
 
+import jax
 import numpy as np
+
+from genjax.contract import GenerativeModel
+
+
+def compiled(model: GenerativeModel) -> GenerativeModel:
+    """Return the model with each of its functions under jit, so that tests which share it compile it once."""
+    samplers = {"sample_naive": 2}  # position of what is static
+    methods = {name: jax.jit(method, static_argnums=samplers.get(name)) for name, method in model.methods.items()}
+    return model._replace(
+        init=jax.jit(model.init),
+        sample=jax.jit(model.sample, static_argnums=2),
+        log_prob=model.log_prob._replace(fn=jax.jit(model.log_prob.fn)),
+        methods=methods,
+    )
 
 
 def all_states(num_dims: int) -> np.ndarray:

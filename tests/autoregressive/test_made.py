@@ -10,7 +10,7 @@ from scipy import special
 
 from genjax.autoregressive import gaussian_mixture, made, mask_bank
 from genjax.autoregressive.masks import units_by_degree
-from tests.autoregressive.enumeration import all_states, chi_square_p, index_of
+from tests.autoregressive.enumeration import all_states, chi_square_p, compiled, index_of
 
 SHAPE = (3, 3, 1)
 FULL = dict(hidden=(12, 10), direct=True, mask_bias=True, num_masks=3, num_orderings=2)
@@ -19,9 +19,9 @@ FULL = dict(hidden=(12, 10), direct=True, mask_bias=True, num_masks=3, num_order
 @functools.cache
 def small(shape=SHAPE, num_classes=0, seed=0, **settings):
     """Return a MADE whose weights are larger than at the start: conditionals far from even."""
-    model = made(shape, num_classes=num_classes, mask_seed=seed, **(FULL | settings))
+    model = compiled(made(shape, num_classes=num_classes, mask_seed=seed, **(FULL | settings)))
     batch = {"x": jnp.zeros((2, *shape)), "label": jnp.zeros(2, jnp.int32)}
-    variables = jax.jit(model.init)(jax.random.key(0), batch)
+    variables = model.init(jax.random.key(0), batch)
     noise = np.random.RandomState(1).standard_normal
     bump = lambda w: jnp.asarray(2 * np.asarray(w) + 0.5 * noise(w.shape), jnp.float32)
     return model, variables._replace(params=jax.tree.map(bump, variables.params))
@@ -42,7 +42,7 @@ def log_prob_under(model, variables, x, mask):
 def test_probabilities_of_all_pictures_sum_to_one(num_classes):
     model, variables = small(num_classes=num_classes)
     batch = {"x": pictures(), "label": jnp.full(512, 2, jnp.int32)}
-    p = np.exp(np.asarray(jax.jit(model.log_prob.fn)(variables, None, batch), np.float64))
+    p = np.exp(np.asarray(model.log_prob.fn(variables, None, batch), np.float64))
     np.testing.assert_allclose(p.sum(), 1.0, rtol=1e-5)
     assert p.max() > 20 / 512, "a model this even would pass without a network"
 
@@ -128,7 +128,7 @@ def test_completion_of_what_comes_first_is_exact_for_the_mixture():
     by_mask = np.exp([log_prob_under(model, variables, states, mask) for mask in range(3)])
     x = jnp.broadcast_to(jnp.array([1.0, 0.0, 9.0, 9.0]).reshape(2, 2, 1), (20_000, 2, 2, 1))
     known = jnp.array([True, True, False, False]).reshape(2, 2, 1)
-    drawn = jax.jit(model.methods["complete"])(variables, jax.random.key(5), x, known)
+    drawn = model.methods["complete"](variables, jax.random.key(5), x, known)
     agrees = np.asarray((states[:, known] == x[:1, known]).all(axis=1))
     counts = np.bincount(index_of(drawn), minlength=16)
     assert chi_square_p(counts, np.where(agrees, by_mask.mean(axis=0), 0)) > 1e-3

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genjax.autoregressive import bernoulli, draw_uniforms, hidden_start, init_weights, nade, nade_log_prob, scan_sample
-from tests.autoregressive.enumeration import all_states, chi_square_p, index_of
+from tests.autoregressive.enumeration import all_states, chi_square_p, compiled, index_of
 
 SHAPE = (3, 3, 1)
 ORDERING = np.random.RandomState(0).permutation(9)
@@ -19,9 +19,9 @@ BATCH = {"x": np.zeros((2, *SHAPE), np.float32), "label": np.zeros(2, np.int32)}
 def small(ordering=None, num_classes=0, activation=jax.nn.sigmoid, shape=SHAPE):
     """Return a NADE whose weights are three times what they start with: conditionals far from even."""
     order = None if ordering is None else np.array(ordering)
-    model = nade(shape, hidden=7, ordering=order, num_classes=num_classes, activation=activation)
+    model = compiled(nade(shape, hidden=7, ordering=order, num_classes=num_classes, activation=activation))
     batch = {"x": jnp.zeros((2, *shape)), "label": jnp.zeros(2, jnp.int32)}
-    variables = jax.jit(model.init)(jax.random.key(0), batch)
+    variables = model.init(jax.random.key(0), batch)
     noise = np.random.RandomState(1).standard_normal
     bump = lambda w: jnp.asarray(3 * np.asarray(w) + 0.3 * noise(w.shape), jnp.float32)
     return model, variables._replace(params=jax.tree.map(bump, variables.params))
@@ -34,7 +34,7 @@ def pictures(num_dims=9, shape=SHAPE):
 @pytest.mark.parametrize("ordering", [None, tuple(ORDERING)])
 def test_probabilities_of_all_pictures_sum_to_one(ordering):
     model, variables = small(ordering)
-    p = np.exp(np.asarray(jax.jit(model.log_prob.fn)(variables, None, {"x": pictures()}), np.float64))
+    p = np.exp(np.asarray(model.log_prob.fn(variables, None, {"x": pictures()}), np.float64))
     np.testing.assert_allclose(p.sum(), 1.0, rtol=1e-5)
     assert p.max() > 20 / 512, "a model this even would pass without a network"
 
@@ -42,7 +42,7 @@ def test_probabilities_of_all_pictures_sum_to_one(ordering):
 def test_a_conditional_model_sums_to_one_for_each_class():
     model, variables = small(num_classes=3)
     x = pictures()
-    scored = jax.jit(model.log_prob.fn)
+    scored = model.log_prob.fn
     found = [scored(variables, None, {"x": x, "label": jnp.full(512, k, jnp.int32)}) for k in range(3)]
     np.testing.assert_allclose(np.exp(found).sum(axis=1), np.ones(3), rtol=1e-5)
     assert np.abs(found[0] - found[1]).max() > 0.1 and np.abs(found[1] - found[2]).max() > 0.1
@@ -74,7 +74,7 @@ def test_the_likelihood_is_the_product_of_the_sampled_conditionals():
 def test_samples_are_those_of_the_naive_sampler(num_classes, activation):
     model, variables = small(tuple(ORDERING), num_classes, activation)
     condition = jnp.arange(64) % 3 if num_classes else None
-    run = lambda sampler: jax.jit(sampler, static_argnums=2)(variables, jax.random.key(2), 64, condition=condition)
+    run = lambda sampler: sampler(variables, jax.random.key(2), 64, condition=condition)
     fast, slow = run(model.sample), run(model.methods["sample_naive"])
     np.testing.assert_array_equal(fast, slow)
     assert len(np.unique(index_of(fast))) > 4

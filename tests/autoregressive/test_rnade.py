@@ -9,14 +9,15 @@ import pytest
 from scipy import special, stats
 
 from genjax.autoregressive import ScanWeights, rnade, rnade_log_prob
+from tests.autoregressive.enumeration import compiled
 
 
 @functools.cache
 def small(shape=(2,), ordering=None, num_classes=0):
     """Return an RNADE with random biases and smaller kernels: standard deviations that a grid can resolve."""
-    model = rnade(shape, hidden=8, components=3, spread=1.5, ordering=ordering, num_classes=num_classes)
+    model = compiled(rnade(shape, hidden=8, components=3, spread=1.5, ordering=ordering, num_classes=num_classes))
     batch = {"x": jnp.zeros((2, *shape)), "label": jnp.zeros(2, jnp.int32)}
-    variables = jax.jit(model.init)(jax.random.key(0), batch)
+    variables = model.init(jax.random.key(0), batch)
     noise = np.random.RandomState(1).standard_normal
     bump = lambda w: jnp.asarray(0.4 * np.asarray(w) + 0.2 * noise(w.shape), jnp.float32)
     return model, variables._replace(params=jax.tree.map(bump, variables.params))
@@ -29,7 +30,7 @@ def test_the_density_integrates_to_one(ordering, num_classes):
     side = np.linspace(-14, 14, 701, dtype=np.float32)
     grid = jnp.asarray(np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2))
     batch = {"x": grid, "label": jnp.ones(len(grid), jnp.int32)}
-    density = np.exp(np.asarray(jax.jit(model.log_prob.fn)(variables, None, batch), np.float64))
+    density = np.exp(np.asarray(model.log_prob.fn(variables, None, batch), np.float64))
     np.testing.assert_allclose(density.sum() * (side[1] - side[0]) ** 2, 1.0, atol=1e-4)
     assert density.max() > 2 * np.median(density[density > 1e-3])
 
@@ -38,7 +39,7 @@ def test_outputs_see_exactly_what_stands_before():
     ordering = (2, 0, 3, 1)
     model, variables = small((4,), ordering)
     x = jax.random.normal(jax.random.key(1), (4,))
-    jacobian = jax.jacrev(lambda x: model.methods["outputs"](variables, None, x[None])[0])(x)
+    jacobian = jax.jit(jax.jacrev(lambda x: model.methods["outputs"](variables, None, x[None])[0]))(x)
     place = np.argsort(ordering)
     np.testing.assert_array_equal(np.abs(jacobian).max(axis=1) > 0, place[None, :] < place[:, None])
 

@@ -74,6 +74,20 @@ def test_arc_turns_evenly():
     np.testing.assert_allclose(np.diff(angle), np.pi / 40, rtol=1e-4)
 
 
+def test_cosine_turns_evenly_from_its_offset_to_a_right_angle():
+    """Undone: the angle whose squared cosine is abar_t cos^2(first) grows by the same from t to t + 1."""
+    first = 0.008 / 1.008 * np.pi / 2
+    angle = np.arccos(SCHEDULES["cosine"].alpha[:-1].astype(np.float64) * np.cos(first))  # the last step is capped
+    np.testing.assert_allclose(angle, np.linspace(first, np.pi / 2, 1001)[:-1], atol=1e-5)
+
+
+def test_sigmoid_of_betas_is_symmetric_between_its_ends():
+    betas = SCHEDULES["sigmoid of betas"].betas[1:].astype(np.float64)
+    np.testing.assert_allclose(betas + betas[::-1], 1e-4 + 0.02, rtol=1e-5)
+    logits = np.log((betas - 1e-4) / (0.02 - betas))
+    np.testing.assert_allclose(logits, np.linspace(-6.0, 6.0, 100), atol=1e-3)
+
+
 def test_sigmoid_schedule_samples_its_path():
     schedule, path = SCHEDULES["sigmoid"], processes.sigmoid_path()
     point = processes.point_at(path, jnp.arange(1, 64) / 64)

@@ -38,15 +38,15 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 64
-    config.train.steps = 5_000
+    config.train.steps = 3_000
     config.train.steps_per_call = 50
     config.train.log_every = 250
     config.train.checkpoint_every = 1_000
-    config.train.ema_decay = 0.999
+    config.train.ema_decay = 0.995
     config.train.clip_norm = 100.0
     config.train.learning_rate = 1e-3  # at the start of a cosine, after a warm-up
     config.train.warmup = 100
-    config.train.weight_decay = 1e-2
+    config.train.weight_decay = 0.3  # of kernels
 
     config.model.shape = (8, 8, 1)
     config.model.levels = 17

@@ -40,14 +40,14 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 64
-    config.train.steps = 5_000
+    config.train.steps = 1_000
     config.train.steps_per_call = 50
-    config.train.log_every = 250
-    config.train.checkpoint_every = 1_000
+    config.train.log_every = 100
+    config.train.checkpoint_every = 500
     config.train.ema_decay = 0.0  # running averages are those of the parameters as they are, not of averaged ones
     config.train.clip_norm = 100.0
     config.train.learning_rate = 1e-3  # at the start of a cosine
-    config.train.weight_decay = 1e-2
+    config.train.weight_decay = 0.3  # of kernels
 
     config.model.shape = (8, 8, 1)
     config.model.levels = 17
