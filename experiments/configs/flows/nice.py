@@ -48,6 +48,7 @@ def _default(config: ConfigDict) -> None:
 
     config.model.shape = (8, 8, 1)
     config.model.levels = 17
+    config.model.alpha = 0.05  # of the logit; 0 for none, as in the paper
     config.model.hidden = (256, 256, 256)
     config.model.num_pairs = 2
     config.model.base = "logistic"  # or normal
@@ -65,6 +66,7 @@ def _mnist(config: ConfigDict) -> None:
     config.train.valid_every = 5_000
     config.model.shape = (28, 28, 1)
     config.model.levels = 256
+    config.model.alpha = 0.0
     config.model.hidden = (1000, 1000, 1000, 1000, 1000)
     config.expected.result = "not measured; the paper has 1980.50 nats of the dequantized density"
     config.expected.cost = "not measured"
@@ -89,9 +91,10 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     shape, dtype = tuple(model.shape), jnp.dtype(train.precision)
     network = lambda features: flows.CouplingMLP(features, tuple(model.hidden), dtype=dtype)
     bijection = flows.nice_bijection(shape, network, num_pairs=model.num_pairs)
+    path = flows.dequantized_logit(model.levels, model.alpha) if model.alpha else flows.dequantized(model.levels)
     schedule = optax.cosine_decay_schedule(train.learning_rate, train.steps)
     return System(
-        model=flows.flow_model(bijection, shape=shape, base=bases[model.base](), path=flows.dequantized(model.levels)),
+        model=flows.flow_model(bijection, shape=shape, base=bases[model.base](), path=path),
         optimizers={"flow": optax.adamw(schedule, weight_decay=train.weight_decay, mask=_kernels)},
         to_picture=lambda x: to_unit(x, model.levels),
         evaluations={"samples": evaluations.classifier_fid},
