@@ -48,6 +48,8 @@ def test_a_repeated_bijection_is_the_chain_of_its_layers():
     np.testing.assert_allclose(z, x, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(summed, total, rtol=1e-5, atol=1e-6)
     check(deep, VECTORS, weights=weights)
+    unrolled = flows.repeat(layer, 3, unroll=2).forward(weights, VECTORS, None)
+    np.testing.assert_allclose(unrolled[0], z, rtol=1e-5, atol=1e-6)
 
 
 def test_what_is_compiled_does_not_grow_with_depth():

@@ -59,18 +59,22 @@ def _default(config: ConfigDict) -> None:
     config.model.direct = True
     config.model.num_classes = 0
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "22.42 nats (exact), digits test split, dynamically binarized; independent pixels 27.20"
+    config.expected.cost = "6 s on one CPU core"
 
 
 def _agnostic(config: ConfigDict) -> None:
     config.model.num_masks = 16
     config.model.num_orderings = 16
     config.model.mask_bias = True
+    config.expected.result = "22.75 nats (exact, the mixture of 16 orderings), digits test split, dynamically binarized"
+    config.expected.cost = "7 s on one CPU core"
 
 
 def _conditional(config: ConfigDict) -> None:
     config.model.num_classes = 10
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
 
 
 def _mnist(config: ConfigDict) -> None:
@@ -96,12 +100,12 @@ def _mnist(config: ConfigDict) -> None:
 def _mnist_cpu(config: ConfigDict) -> None:
     _mnist(config)
     config.model.num_masks = 1  # learns faster, and would overfit sooner
-    config.train.steps = 50_000
+    config.train.steps = 15_000
     config.train.log_every = 200
-    config.train.valid_every = 5_000
-    config.train.checkpoint_every = 5_000
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.train.valid_every = 2_000
+    config.train.checkpoint_every = 2_000
+    config.expected.result = "86.09 nats (exact; standard error 0.22), MNIST test split, dynamically binarized"
+    config.expected.cost = "5 minutes on one CPU core"
 
 
 def _tiny(config: ConfigDict) -> None:

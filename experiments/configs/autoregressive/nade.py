@@ -56,12 +56,14 @@ def _default(config: ConfigDict) -> None:
     config.model.ordering_seed = 0
     config.model.num_classes = 0
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "22.13 nats (exact), digits test split, dynamically binarized; independent pixels 27.20"
+    config.expected.cost = "12 s on one CPU core"
 
 
 def _conditional(config: ConfigDict) -> None:
     config.model.num_classes = 10
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
 
 
 def _mnist(config: ConfigDict) -> None:
@@ -90,8 +92,10 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.train.log_every = 200
     config.train.valid_every = 3_000
     config.train.checkpoint_every = 3_000
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "84.46 nats (exact; standard error 0.22), MNIST test split, dynamically binarized; a run of 12,000 steps 86.06"
+    )
+    config.expected.cost = "28 minutes on one CPU core"
 
 
 def _tiny(config: ConfigDict) -> None:

@@ -47,20 +47,20 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 64
-    config.train.steps = 10_000
+    config.train.steps = 1_200
     config.train.steps_per_call = 100
-    config.train.log_every = 500
-    config.train.checkpoint_every = 2_500
-    config.train.ema_decay = 0.999
+    config.train.log_every = 100
+    config.train.checkpoint_every = 600
+    config.train.ema_decay = 0.99
     config.train.clip_norm = 100.0
     config.train.learning_rate = 1e-3  # at the start of a cosine
-    config.train.weight_decay = 1e-2
+    config.train.weight_decay = 1.0  # of kernels
 
     config.model.direction = "maf"  # or iaf
     config.model.shape = (8, 8, 1)
     config.model.levels = 17
     config.model.alpha = 0.05  # of the logit; 0 for none
-    config.model.hidden = (256, 256)
+    config.model.hidden = (128, 128)
     config.model.num_layers = 5
     config.model.normalization = "actnorm"  # after each layer; or batch, as in the paper, or none
     config.model.num_classes = 0
@@ -80,6 +80,8 @@ def _toy2d(config: ConfigDict) -> None:
     config.train.steps = 10_000
     config.train.steps_per_call = 200
     config.train.log_every = 1_000
+    config.train.checkpoint_every = 5_000
+    config.train.ema_decay = 0.999
     config.train.weight_decay = 0.0
     config.model.shape = (2,)
     config.model.hidden = (64, 64)
@@ -100,7 +102,10 @@ def _mnist(config: ConfigDict) -> None:
     config.data.valid_split = "train[50000:]"
     config.data.batch_size = 100
     config.train.steps = 100_000
+    config.train.log_every = 500
     config.train.valid_every = 2_500
+    config.train.checkpoint_every = 2_500
+    config.train.weight_decay = 0.0
     config.train.learning_rate = 1e-4
     config.model.shape = (28, 28, 1)
     config.model.levels = 256

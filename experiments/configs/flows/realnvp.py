@@ -59,8 +59,11 @@ def _default(config: ConfigDict) -> None:
     config.model.hidden = ()  # widths of the networks of vectors
     config.model.momentum = 0.9  # of the running averages
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "2.033 +- 0.015 bits/dim (bound), digits test split, last weights, seed 0; a histogram a pixel has 2.435, "
+        "zuko's best held-out MAF 2.14 and NSF 1.98 on another split"
+    )
+    config.expected.cost = "2 minutes on one core of a CPU"
 
 
 def _toy2d(config: ConfigDict) -> None:
