@@ -84,7 +84,7 @@ def _ours(name: str, layers: int) -> Contestant:
     if name == "Real NVP(8)":
         network = lambda features: flows.TanhScale(flows.CouplingMLP(2 * features, HIDDEN))
         halves = (flows.affine_coupling(network, flows.halves(swap=swap)) for swap in (False, True))
-        bijection = flows.repeat(flows.chain(*halves), layers // 2, unroll=layers // 2)  # as distrax' loop over layers is
+        bijection = flows.repeat(flows.chain(*halves), layers // 2, unroll=layers // 2)  # as distrax' loop is
     else:
         bijection = flows.maf_bijection(DIMS, HIDDEN, num_layers=layers)
     x = jax.random.normal(jax.random.key(0), (BATCH, DIMS))

@@ -40,6 +40,7 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "radial":
         config.model.layer = "radial"
         config.expected.result = "not measured"
+        config.expected.cost = "not measured"
     if variant in POTENTIALS:
         _potential(config, variant)
     if variant == "tiny":
