@@ -63,6 +63,7 @@ def lift_sharded(system: System, options: StepOptions = StepOptions(), *, fsdp: 
 def lift_pmap(system: System, options: StepOptions = StepOptions(), *, devices=None) -> Lifted:
     """Run the step under pmap. The system must be built with `axis_name=lifting.AXIS`."""
     devices = jax.local_devices() if devices is None else devices
+    _keep_out_of_cache(devices)
     options = options._replace(axis_name=AXIS)
     n, total = len(devices), len(devices) * jax.process_count()
     first_index = jax.process_index() * n
@@ -136,6 +137,7 @@ def state_shardings(mesh: Mesh, state: TrainState, *, fsdp: bool) -> TrainState:
 
 
 def _over_mesh(system: System, options: StepOptions, devices, *, fsdp: bool) -> Lifted:
+    _keep_out_of_cache(devices)
     # Auto axes: with Explicit ones, jax.make_mesh's default, the first Dense under FSDP is an error.
     mesh = Mesh(np.asarray(devices), (AXIS,), axis_types=(AxisType.Auto,))
     replicated = NamedSharding(mesh, PartitionSpec())
@@ -188,6 +190,16 @@ def _over_mesh(system: System, options: StepOptions, devices, *, fsdp: bool) -> 
         replicate=replicate,
         num_devices=mesh.size,
     )
+
+
+def _keep_out_of_cache(devices) -> None:
+    """Write no program over several CPU devices to JAX's persistent compilation cache, where the user has set one up.
+
+    Read back from it, XLA:CPU's programs have lost the order of their collectives: devices begin them in different
+    orders, fill the thread pool with waiting threads and wait for ever (measured on jaxlib 0.10.2).
+    """
+    if len(devices) > 1 and devices[0].platform == "cpu":
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", float("inf"))
 
 
 def _gather_slots(slots: Array) -> np.ndarray:

@@ -10,7 +10,6 @@ import time
 import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[2]
-SAME_ORDER = "--xla_cpu_enable_concurrency_optimized_scheduler=false"  # see tests/conftest.py
 TOY = "tests/training/toy_config.py"
 
 
@@ -19,7 +18,7 @@ def start(module: str, *arguments: str, devices: int = 1) -> subprocess.Popen:
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} {SAME_ORDER}",
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
         "JAX_COMPILATION_CACHE_MAX_SIZE": "-1",
     }
     command = [sys.executable, "-m", f"experiments.{module}", *arguments]
