@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.extend.core import jaxprs_in_params
 
 from genjax.adversarial import DCGANDiscriminator, DCGANGenerator, dcgan
 
@@ -105,7 +106,7 @@ def test_number_of_parameters(shape):
 def primitives(jaxpr):
     for equation in jaxpr.eqns:
         yield equation.primitive.name
-        for inner in jax.core.jaxprs_in_params(equation.params):
+        for inner in jaxprs_in_params(equation.params):
             yield from primitives(inner)
 
 
