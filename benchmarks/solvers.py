@@ -45,7 +45,7 @@ def _times(start, end, num: int) -> jax.Array:
 
 def _gradient(solve: solvers.Solve) -> tuple[Callable[[], None], float]:
     """Return (a function that makes one gradient, MiB of its temporaries)."""
-    trace = flows.rademacher_trace()
+    trace = solvers.rademacher_trace()
     model = flows.cnf(flows.ConcatSquash(WIDTHS), shape=(DIMS,), solve=solve, trace=trace)
     batch, key = {"x": jnp.ones((BATCH, DIMS))}, jax.random.key(0)
     variables = model.init(key, batch)

@@ -27,7 +27,7 @@ FAMILIES = {
     "multimodal",
     "classical",
 }
-PARTS = {"distributions", "pixels", "nn", "processes", "solvers"}
+PARTS = {"distributions", "pixels", "data_path", "nn", "processes", "solvers"}
 ROOTS = {"contract", "errors"}
 MODULE_OF = {  # what is imported under another name than it is installed
     "absl-py": "absl",

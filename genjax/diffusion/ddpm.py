@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.contract import Array, Aux, Batch, GenerativeModel, LogProb, PyTree, Update, Variables
-from genjax.diffusion.ancestral import Trajectory, ancestral_sample, ancestral_trajectory
+from genjax.diffusion.ancestral import ancestral
 from genjax.diffusion.bound import BoundTerms, bound_terms, total_bound
+from genjax.diffusion.sampler import Sampler, Trajectory, draw, draw_trajectory
 from genjax.distributions import per_example
 from genjax.pixels import from_symmetric, to_symmetric
 from genjax.processes import (
@@ -76,6 +77,7 @@ def ddpm(
     variance: Callable[[Schedule], np.ndarray] = upper_variance,
     constrain: Callable[[Array], Array] = clip_symmetric,
     condition_of: Callable[[Batch], PyTree] | None = None,
+    sampler_of: Callable[[Denoiser], Sampler] | None = None,
 ) -> GenerativeModel:
     """Build a denoising diffusion model of integer data.
 
@@ -90,6 +92,8 @@ def ddpm(
         constrain: applied to every estimate of x_0, in sampling and in the bound; `clip_symmetric` is the authors'.
         condition_of: batch -> what the network is conditioned on, e.g. `lambda batch: batch['label']`; `sample` then
             needs a condition. None: an unconditional model.
+        sampler_of: denoiser -> the sampler that `sample` and `trajectory` run, e.g. `lambda denoise: ddim(denoise,
+            lambda t: marginal(schedule, t), sub_sequence(1000, 50))`. None: `ancestral`, with `variance`.
 
     Returns:
         A model with one player 'denoiser' and one update 'denoise', metric mse (per entry). `sample` draws integers as
@@ -106,6 +110,7 @@ def ddpm(
             missing or not wanted.
     """
     sigma_squared = variance(schedule)
+    sampler_of = sampler_of or (lambda denoise: ancestral(denoise, schedule, sigma_squared))
 
     def predict(params: PyTree, x_t: Array, t: Array, condition: PyTree, **options) -> Array:
         output = network.apply({"params": params["denoiser"]}, x_t, t - 1, condition, **options)
@@ -137,8 +142,7 @@ def ddpm(
 
     def sample(variables: Variables, key: Array, num_samples: int, *, condition: PyTree = None) -> Array:
         _require_condition(condition_of, condition)
-        denoise = denoiser_of(variables, condition)
-        x0 = ancestral_sample(key, denoise, schedule, sigma_squared, (num_samples, *shape))
+        x0 = draw(sampler_of(denoiser_of(variables, condition)), key, (num_samples, *shape))
         return from_symmetric(x0, levels)
 
     def terms(variables: Variables, key: Array, batch: Batch) -> BoundTerms:
@@ -152,8 +156,7 @@ def ddpm(
         variables: Variables, key: Array, num: int, *, frames: int, condition: PyTree = None
     ) -> Trajectory:
         _require_condition(condition_of, condition)
-        denoise = denoiser_of(variables, condition)
-        return ancestral_trajectory(key, denoise, schedule, sigma_squared, (num, *shape), frames=frames)
+        return draw_trajectory(sampler_of(denoiser_of(variables, condition)), key, (num, *shape), frames=frames)
 
     return GenerativeModel(
         init=init,

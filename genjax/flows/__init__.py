@@ -11,16 +11,7 @@ from genjax.flows.bijection import (
     with_state,
     without_weights,
 )
-from genjax.flows.cnf import (
-    ConcatSquash,
-    Ending,
-    Trace,
-    cnf,
-    exact_trace,
-    normal_trace,
-    rademacher_trace,
-    transport,
-)
+from genjax.flows.cnf import ConcatSquash, cnf
 from genjax.flows.couplings import (
     Partition,
     additive_coupling,
@@ -30,7 +21,7 @@ from genjax.flows.couplings import (
     interleaved,
     masked_affine_coupling,
 )
-from genjax.flows.data_path import DataPath, continuous, dequantized, dequantized_logit
+from genjax.data_path import DataPath, continuous, dequantized, dequantized_logit
 from genjax.flows.density import change_of_variables, flow_model
 from genjax.flows.glow import glow_bijection
 from genjax.flows.inpainting import ascend
@@ -73,13 +64,11 @@ __all__ = [
     "CouplingMLP",
     "CouplingResNet",
     "DataPath",
-    "Ending",
     "Partition",
     "Planar",
     "Radial",
     "SigmoidScale",
     "TanhScale",
-    "Trace",
     "Weights",
     "actnorm",
     "additive_coupling",
@@ -97,7 +86,6 @@ __all__ = [
     "continuous",
     "dequantized",
     "dequantized_logit",
-    "exact_trace",
     "factor_out",
     "fitted_flow",
     "flatten",
@@ -114,7 +102,6 @@ __all__ = [
     "maf_bijection",
     "masked_affine_coupling",
     "nice_bijection",
-    "normal_trace",
     "planar_flow",
     "planar_layer",
     "planar_step",
@@ -124,7 +111,6 @@ __all__ = [
     "potential_3",
     "potential_4",
     "potential_sample",
-    "rademacher_trace",
     "radial_flow",
     "radial_layer",
     "radial_step",
@@ -139,7 +125,6 @@ __all__ = [
     "standard_logistic",
     "standard_normal",
     "stateless",
-    "transport",
     "with_state",
     "without_weights",
 ]

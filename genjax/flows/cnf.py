@@ -15,7 +15,6 @@ unbiased estimate.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -23,53 +22,10 @@ import jax.numpy as jnp
 
 from genjax.contract import Array, Aux, Batch, GenerativeModel, LogProb, PyTree, Update, Variables
 from genjax.flows.bases import Base, standard_normal
-from genjax.flows.data_path import DataPath, continuous
+from genjax.data_path import DataPath, continuous
 from genjax.flows.density import change_of_variables, one_hot
 from genjax.pixels import bits_per_dim
-from genjax.solvers import Solve
-
-
-class Trace(NamedTuple):
-    """How Tr(df/dx) is found.
-
-    probe: (key, shape [B, D]) -> what the estimate needs, drawn once a solve.
-    value: (f, x [B, D], probe) -> (f(x) [B, D], the trace or its estimate [B]); f maps examples one by one.
-    exact: whether it is no estimate.
-    """
-
-    probe: Callable[[Array, tuple[int, ...]], Array]
-    value: Callable[[Callable[[Array], Array], Array, Array], tuple[Array, Array]]
-    exact: bool
-
-
-def exact_trace() -> Trace:
-    """Return the trace by a derivative along each axis: D times the cost of f."""
-
-    def value(f: Callable[[Array], Array], x: Array, probe: Array) -> tuple[Array, Array]:
-        del probe
-        slope, derivative = jax.linearize(f, x)
-        along = lambda axis: derivative(jnp.broadcast_to(axis[None], x.shape)) @ axis
-        return slope, jnp.sum(jax.vmap(along)(jnp.eye(x.shape[1], dtype=x.dtype)), axis=0)
-
-    return Trace(lambda key, shape: jnp.zeros(()), value, exact=True)
-
-
-def rademacher_trace() -> Trace:
-    """Return Hutchinson's estimate with signs +-1 for e, of smaller variance than the normal's."""
-    return _hutchinson(lambda key, shape: jax.random.rademacher(key, shape, jnp.float32))
-
-
-def normal_trace() -> Trace:
-    """Return Hutchinson's estimate with standard normal e."""
-    return _hutchinson(lambda key, shape: jax.random.normal(key, shape))
-
-
-def _hutchinson(probe: Callable[[Array, tuple[int, ...]], Array]) -> Trace:
-    def value(f: Callable[[Array], Array], x: Array, e: Array) -> tuple[Array, Array]:
-        slope, along = jax.jvp(f, (x,), (e,))
-        return slope, jnp.sum(e * along, axis=1)
-
-    return Trace(probe, value, exact=False)
+from genjax.solvers import Solve, Trace, exact_trace, transport
 
 
 class ConcatSquash(nn.Module):
@@ -100,61 +56,6 @@ class ConcatSquash(nn.Module):
             h = h * gate + nn.Dense(width, dtype=self.dtype, use_bias=False, kernel_init=zeros)(told)
             h = h if last else self.activation(h)
         return h.astype(jnp.float32)
-
-
-class Ending(NamedTuple):
-    """Where a flow led.
-
-    z: [B, D].
-    log_det: [B], int Tr(df/dx) dt along the way, nats.
-    energy: [B], int |f|^2 dt / D, which straight and short ways keep small (Finlay et al. 2020, eq. 10).
-    """
-
-    z: Array
-    log_det: Array
-    energy: Array
-
-
-def transport(
-    velocity: Callable[[Array, Array, PyTree], Array],
-    weights: PyTree,
-    x: Array,
-    probe: Array,
-    *,
-    trace: Trace,
-    solve: Solve,
-    reverse: bool = False,
-) -> Ending:
-    """Carry x along the flow, and the log-density's change with it.
-
-    Args:
-        velocity: (x [B, D], t [], weights) -> [B, D], example by example.
-        weights: what the velocity reads and gradients may touch.
-        x: [B, D], at t = 0; at t = 1 under `reverse`.
-        probe: of `trace`.
-        trace: how the trace is found.
-        solve: an integrator with its gradient, see `genjax.solvers.adjoint`.
-        reverse: from t = 1 to t = 0 (static).
-
-    Returns:
-        The Ending; log_det = log |det dz/dx|.
-
-    Raises:
-        ValueError: x is not [B, D].
-
-    Reference: Grathwohl et al. 2018, algorithm 1.
-    """
-    if x.ndim != 2:
-        raise ValueError(f"x has shape {x.shape}; a continuous flow moves [B, D].")
-
-    def augmented(state: Ending, t: Array, arguments: tuple[PyTree, Array]) -> Ending:
-        weights, probe = arguments
-        slope, divergence = trace.value(lambda x: velocity(x, t, weights), state.z, probe)
-        return Ending(slope, divergence, jnp.mean(slope**2, axis=1))
-
-    start, end = (1.0, 0.0) if reverse else (0.0, 1.0)
-    zeros = jnp.zeros(x.shape[:1], x.dtype)
-    return solve(augmented, (weights, probe), Ending(x, zeros, zeros), start, end)
 
 
 def cnf(

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from genjax.contract import Array, Aux, Batch, GenerativeModel, LogProb, PyTree, Update, Variables
 from genjax.flows.bases import Base, standard_normal
 from genjax.flows.bijection import Bijection, Condition, Weights
-from genjax.flows.data_path import DataPath, continuous
+from genjax.data_path import DataPath, continuous
 from genjax.flows.inpainting import ascend
 from genjax.pixels import bits_per_dim
 

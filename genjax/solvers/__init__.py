@@ -15,11 +15,14 @@ from genjax.solvers.tableaus import (
     Tableau,
     tableau,
 )
+from genjax.solvers.traces import Trace, exact_trace, normal_trace, rademacher_trace
+from genjax.solvers.transport import Ending, transport
 
 __all__ = [
     "BOGACKI_SHAMPINE",
     "DORMAND_PRINCE",
     "EULER",
+    "Ending",
     "HEUN",
     "MIDPOINT",
     "RALSTON",
@@ -27,11 +30,13 @@ __all__ = [
     "Solution",
     "Solve",
     "Tableau",
+    "Trace",
     "Velocity",
     "WeightedVelocity",
     "adaptive_solve",
     "adjoint",
     "euler_maruyama_step",
+    "exact_trace",
     "fixed_solve",
     "heun_step",
     "integrate",
@@ -39,7 +44,10 @@ __all__ = [
     "integrate_checkpointed",
     "integrate_sde",
     "langevin_step",
+    "normal_trace",
     "ode_step",
+    "rademacher_trace",
     "tableau",
     "trajectory",
+    "transport",
 ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genjax import processes
-from genjax.diffusion import ancestral_sample, ancestral_step, ancestral_trajectory
+from genjax.diffusion import ancestral, ancestral_step, draw, draw_trajectory
 from tests.diffusion import exact
 
 KEY = jax.random.key(0)
@@ -37,7 +37,7 @@ def test_samples_have_the_moments_of_the_chain(variance):
     n, schedule = 100_000, processes.cosine_schedule(8)
     mean, std = chain(schedule, variance(schedule))
     denoise = exact.normal_denoiser(schedule)
-    x = jax.jit(lambda key: ancestral_sample(key, denoise, schedule, variance(schedule), (n,)))(KEY)
+    x = jax.jit(lambda key: draw(ancestral(denoise, schedule, variance(schedule)), key, (n,)))(KEY)
     assert abs(float(x.mean()) - mean) < 5 * std / np.sqrt(n)
     assert abs(float(x.std()) - std) < 5 * std / np.sqrt(2 * n)
     assert abs(std - exact.STD) > 0.01  # eight steps are too few to be right: the test tells chain from data
@@ -58,7 +58,7 @@ def test_a_known_point_is_found():
     schedule = processes.linear_schedule(30, first=1e-3, last=0.3)
     point = jnp.array([0.2, -0.7])
     denoise = lambda x_t, t: jnp.broadcast_to(point, x_t.shape)
-    x = ancestral_sample(KEY, denoise, schedule, processes.lower_variance(schedule), (4, 2))
+    x = draw(ancestral(denoise, schedule, processes.lower_variance(schedule)), KEY, (4, 2))
     np.testing.assert_allclose(x, np.broadcast_to(point, (4, 2)), rtol=1e-6)
 
 
@@ -85,16 +85,16 @@ def test_noise_has_the_variance_given_and_none_at_the_end():
 
 def test_trajectory_ends_in_the_sample():
     schedule = processes.cosine_schedule(12)
-    arguments = (exact.normal_denoiser(schedule), schedule, processes.lower_variance(schedule), (5,))
-    sample = ancestral_sample(KEY, *arguments)
-    path = ancestral_trajectory(KEY, *arguments, frames=4)
+    sampler = ancestral(exact.normal_denoiser(schedule), schedule, processes.lower_variance(schedule))
+    sample = draw(sampler, KEY, (5,))
+    path = draw_trajectory(sampler, KEY, (5,), frames=4)
     assert path.x.shape == (5, 5) and path.x0.shape == (4, 5)
-    assert path.steps.tolist() == [12, 9, 6, 3, 0]
+    assert path.times.tolist() == [12, 9, 6, 3, 0]
     np.testing.assert_array_equal(path.x[-1], sample)
     np.testing.assert_array_equal(path.x0[-1], sample)  # the last step returns the estimate
-    assert np.abs(sample - ancestral_sample(jax.random.key(1), *arguments)).min() > 0
+    assert np.abs(sample - draw(sampler, jax.random.key(1), (5,))).min() > 0
     with pytest.raises(ValueError, match="5 frames do not divide 12 steps"):
-        ancestral_trajectory(KEY, *arguments, frames=5)
+        draw_trajectory(sampler, KEY, (5,), frames=5)
 
 
 def test_a_variance_without_the_entry_of_the_data_is_refused():

@@ -46,7 +46,7 @@ def network(dims=2, condition=None):
 @pytest.mark.parametrize("solve", SOLVES.values(), ids=SOLVES)
 def test_linear_flow_is_a_normal_in_closed_form(solve):
     """x(1) = exp(A) x is standard normal: x ~ N(0, exp(-A) exp(-A)')."""
-    model = flows.cnf(Linear(), shape=(3,), solve=solve, trace=flows.exact_trace())
+    model = flows.cnf(Linear(), shape=(3,), solve=solve, trace=solvers.exact_trace())
     x = jax.random.normal(KEY, (5, 3))
     variables = model.init(KEY, {"x": x})
     back = expm(-MATRIX.astype(np.float64))
@@ -63,10 +63,10 @@ def test_log_det_is_that_of_the_jacobian():
     module, params = network(3)
     x = jax.random.normal(KEY, (4, 3))
     move = functools.partial(
-        flows.transport,
+        solvers.transport,
         lambda x, t, params: module.apply({"params": params}, x, t),
         params,
-        trace=flows.exact_trace(),
+        trace=solvers.exact_trace(),
         solve=SOLVES["fixed"],
     )
     jacobian = jax.vmap(jax.jacfwd(lambda x: move(x[None], jnp.zeros(())).z[0]))(x)
@@ -79,12 +79,12 @@ def test_log_det_is_that_of_the_jacobian():
 
 def test_density_integrates_to_one():
     module, params = network()
-    model = flows.cnf(module, shape=(2,), solve=SOLVES["fixed"], trace=flows.exact_trace())
+    model = flows.cnf(module, shape=(2,), solve=SOLVES["fixed"], trace=solvers.exact_trace())
     variables = model.init(KEY, {"x": jnp.zeros((4, 2))})._replace(params={"flow": params})
     assert mass(jax.jit(lambda y: model.methods["density"](variables, KEY, y)), 12.0, 120) == pytest.approx(1.0, abs=2e-3)
 
 
-@pytest.mark.parametrize("trace, variance", [(flows.rademacher_trace, 0.0), (flows.normal_trace, 1.0)])
+@pytest.mark.parametrize("trace, variance", [(solvers.rademacher_trace, 0.0), (solvers.normal_trace, 1.0)])
 def test_estimates_have_the_exact_trace_for_their_mean(trace, variance):
     """Their variance is 2 |S|^2 for the normal, S the symmetric part of the Jacobian, less the diagonal's for signs."""
     module, params = network(3)
@@ -93,7 +93,7 @@ def test_estimates_have_the_exact_trace_for_their_mean(trace, variance):
     jacobian = np.asarray(jax.jacfwd(lambda x: f(x[None])[0])(x[0]))
     many = jnp.broadcast_to(x, (n, 3))
     slope, estimates = trace().value(f, many, trace().probe(KEY, many.shape))
-    np.testing.assert_allclose(flows.exact_trace().value(f, x, jnp.zeros(()))[1], [np.trace(jacobian)], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(solvers.exact_trace().value(f, x, jnp.zeros(()))[1], [np.trace(jacobian)], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(slope[0], f(x)[0], rtol=1e-5)
     symmetric = 0.5 * (jacobian + jacobian.T)
     off = symmetric - np.diag(np.diag(symmetric))
@@ -107,7 +107,7 @@ def test_both_solvers_give_the_gradient_of_the_likelihood():
     x = jax.random.normal(KEY, (6, 2))
     gradients = []
     for solve in SOLVES.values():
-        model = flows.cnf(module, shape=(2,), solve=solve, trace=flows.rademacher_trace())
+        model = flows.cnf(module, shape=(2,), solve=solve, trace=solvers.rademacher_trace())
         variables = model.init(KEY, {"x": x})._replace(params={"flow": network()[1]})
         loss = lambda params: model.updates[0].loss(variables._replace(params=params), {"x": x}, KEY, jnp.int32(0))[0]
         gradients.append(jax.jit(jax.grad(loss))(variables.params))
@@ -115,23 +115,23 @@ def test_both_solvers_give_the_gradient_of_the_likelihood():
 
 
 def test_a_flow_starts_as_the_identity_and_hears_its_condition():
-    model = flows.cnf(flows.ConcatSquash((8,)), shape=(2,), solve=SOLVES["fixed"], trace=flows.exact_trace(), num_classes=3)
+    model = flows.cnf(flows.ConcatSquash((8,)), shape=(2,), solve=SOLVES["fixed"], trace=solvers.exact_trace(), num_classes=3)
     batch = {"x": jax.random.normal(KEY, (4, 2)), "label": jnp.array([0, 1, 2, 0])}
     variables = model.init(KEY, batch)
     np.testing.assert_allclose(model.methods["encode"](variables, KEY, batch["x"], condition=batch["label"]), batch["x"], atol=1e-6)
     moved = variables._replace(params={"flow": network(2, jnp.zeros((1, 3)))[1]})
-    other = flows.cnf(flows.ConcatSquash((16, 16)), shape=(2,), solve=SOLVES["fixed"], trace=flows.exact_trace(), num_classes=3)
+    other = flows.cnf(flows.ConcatSquash((16, 16)), shape=(2,), solve=SOLVES["fixed"], trace=solvers.exact_trace(), num_classes=3)
     one, two = (other.methods["decode"](moved, KEY, batch["x"], condition=jnp.full(4, k)) for k in (0, 1))
     assert np.abs(one - two).min() > 1e-3
 
 
 def test_kinds_and_mistakes():
-    options = {"shape": (2,), "solve": SOLVES["fixed"], "trace": flows.rademacher_trace()}
+    options = {"shape": (2,), "solve": SOLVES["fixed"], "trace": solvers.rademacher_trace()}
     assert flows.cnf(Linear(), **options).log_prob.kind == "exact"
-    assert flows.cnf(Linear(), test_trace=flows.normal_trace(), **options).log_prob.kind == "estimate"
+    assert flows.cnf(Linear(), test_trace=solvers.normal_trace(), **options).log_prob.kind == "estimate"
     with pytest.raises(ValueError, match="was built for \\(2,\\)"):
         flows.cnf(Linear(), **options).init(KEY, {"x": jnp.zeros((4, 3))})
     with pytest.raises(ValueError, match="it must be \\(4, 2\\)"):
         flows.cnf(Wide(), **options).init(KEY, {"x": jnp.zeros((4, 2))})
     with pytest.raises(ValueError, match="moves \\[B, D\\]"):
-        flows.transport(lambda x, t, w: x, (), jnp.zeros((2, 2, 1)), KEY, trace=flows.exact_trace(), solve=SOLVES["fixed"])
+        solvers.transport(lambda x, t, w: x, (), jnp.zeros((2, 2, 1)), KEY, trace=solvers.exact_trace(), solve=SOLVES["fixed"])

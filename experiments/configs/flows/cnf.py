@@ -22,7 +22,7 @@ from genjax.pixels import to_unit
 from genjax.training.system import System
 
 VARIANTS = ("", "digits", "mnist", "tiny")
-TRACES = {"exact": flows.exact_trace, "rademacher": flows.rademacher_trace, "normal": flows.normal_trace}
+TRACES = {"exact": solvers.exact_trace, "rademacher": solvers.rademacher_trace, "normal": solvers.normal_trace}
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -157,7 +157,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     return system._replace(evaluations=found)
 
 
-def _trace(model: ConfigDict, field: str) -> flows.Trace:
+def _trace(model: ConfigDict, field: str) -> solvers.Trace:
     if model[field] not in TRACES:
         raise UserError(f"model.{field}={model[field]!r} is none of {', '.join(TRACES)}.")
     return TRACES[model[field]]()

@@ -5,6 +5,7 @@ Variants:
     plain        as '', with the free 1x1 convolution.
     conditional  as '', conditional on the class.
     mnist        MNIST, 50,000 training images, validation-selected. Needs --config.data.dir.
+    mnist_cpu    the same with a network small enough for a CPU. Likewise.
     tiny         as 'conditional', small enough to compile in a second.
 """
 
@@ -21,7 +22,7 @@ from genjax.errors import UserError
 from genjax.pixels import to_unit
 from genjax.training.system import System
 
-VARIANTS = ("", "plain", "conditional", "mnist", "tiny")
+VARIANTS = ("", "plain", "conditional", "mnist", "mnist_cpu", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -32,7 +33,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = base("flows/glow")
     _default(config)
     if variant:
-        {"plain": _plain, "conditional": _conditional, "mnist": _mnist, "tiny": _tiny}[variant](config)
+        {"plain": _plain, "conditional": _conditional, "mnist": _mnist, "mnist_cpu": _mnist_cpu, "tiny": _tiny}[variant](config)
     return config
 
 
@@ -87,6 +88,21 @@ def _mnist(config: ConfigDict) -> None:
     config.model.channels = 128
     config.expected.result = "not measured; 1.05 bits/dim is quoted for Glow"
     config.expected.cost = "not measured"
+
+
+def _mnist_cpu(config: ConfigDict) -> None:
+    _mnist(config)
+    config.data.batch_size = 32
+    config.train.steps = 8_000
+    config.train.steps_per_call = 10
+    config.train.log_every = 200
+    config.train.valid_every = 1_000
+    config.train.checkpoint_every = 1_000
+    config.train.ema_decay = 0.998
+    config.train.weight_decay = 0.0
+    config.model.alpha = 1e-3
+    config.model.num_steps = 8
+    config.model.channels = 64
 
 
 def _tiny(config: ConfigDict) -> None:

@@ -4,6 +4,7 @@ Variants:
     ''     digits: two scales, residual networks.
     toy2d  a density of two moons, with couplings of vectors.
     mnist  MNIST, 50,000 training images, validation-selected. Needs --config.data.dir.
+    mnist_cpu  the same with a network small enough for a CPU. Likewise.
     tiny   as '', small enough to compile in a second.
 """
 
@@ -23,7 +24,7 @@ from genjax.errors import UserError
 from genjax.pixels import to_unit
 from genjax.training.system import System
 
-VARIANTS = ("", "toy2d", "mnist", "tiny")
+VARIANTS = ("", "toy2d", "mnist", "mnist_cpu", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -34,7 +35,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = base("flows/realnvp")
     _default(config)
     if variant:
-        {"toy2d": _toy2d, "mnist": _mnist, "tiny": _tiny}[variant](config)
+        {"toy2d": _toy2d, "mnist": _mnist, "mnist_cpu": _mnist_cpu, "tiny": _tiny}[variant](config)
     return config
 
 
@@ -95,6 +96,20 @@ def _mnist(config: ConfigDict) -> None:
     config.model.blocks = 2
     config.expected.result = "not measured; 1.06 bits/dim is quoted for Real NVP"
     config.expected.cost = "not measured"
+
+
+def _mnist_cpu(config: ConfigDict) -> None:
+    _mnist(config)
+    config.data.batch_size = 32
+    config.train.steps = 4_000
+    config.train.steps_per_call = 10
+    config.train.log_every = 100
+    config.train.valid_every = 500
+    config.train.checkpoint_every = 500
+    config.train.weight_decay = 0.0
+    config.model.alpha = 1e-3
+    config.model.channels = 24
+    config.model.blocks = 1
 
 
 def _tiny(config: ConfigDict) -> None:

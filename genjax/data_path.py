@@ -1,14 +1,16 @@
-"""From what a data set stores to the reals that a flow models, and back: one path for every flow.
+"""From what a data set stores to the reals that a density models, and back: one path for every density.
 
     continuous()                      y = x, the data are reals; exact
     dequantized(levels)               y = (x + u) / L,  u ~ U(0, 1)^D
+    dequantized_symmetric(levels)     y = 2 (x + u) / L - 1
     dequantized_logit(levels, alpha)  y = logit(alpha + (1 - 2 alpha) (x + u) / L)
 
-The last two are `genjax.pixels.dequantize_uniform` and `logit_transform`, whose log-determinants turn a density of y
-into a bound on the log-probability of the stored integers (Theis et al. 2016). So a flow's log_prob is of the raw x
-on every path, and the bits/dim of all of them are one quantity.
+The others are made of `genjax.pixels.dequantize_uniform` and `logit_transform`, whose log-determinants turn a density
+of y into a bound on the log-probability of the stored integers (Theis et al. 2016). So a log_prob is of the raw x on
+every path, and the bits/dim of all of them are one quantity.
 """
 
+import math
 from typing import Callable, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -48,6 +50,20 @@ def dequantized(levels: int) -> DataPath:
         levels: L, stored entries are integers 0..L-1.
     """
     return DataPath(lambda key, x: dequantize_uniform(key, x, levels), lambda y: _level(y, levels), "lower_bound")
+
+
+def dequantized_symmetric(levels: int) -> DataPath:
+    """Make the path onto [-1, 1], where diffusion models and flow matching have pixels; what lies outside goes to the end.
+
+    Args:
+        levels: L, stored entries are integers 0..L-1.
+    """
+
+    def to_model(key: Array, x: Array) -> tuple[Array, Array]:
+        y, log_det = dequantize_uniform(key, x, levels)
+        return 2.0 * y - 1.0, log_det + math.prod(x.shape[1:]) * math.log(2.0)
+
+    return DataPath(to_model, lambda y: _level(0.5 * (y + 1.0), levels), "lower_bound")
 
 
 def dequantized_logit(levels: int, alpha: float) -> DataPath:
