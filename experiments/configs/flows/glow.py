@@ -60,18 +60,18 @@ def _default(config: ConfigDict) -> None:
 
     config.sample.temperature = 1.0
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "2.126 +- 0.020 bits/dim (bound), digits test split, last weights; a histogram a pixel has 2.435"
+    config.expected.cost = "1 minute on one core of a CPU"
 
 
 def _plain(config: ConfigDict) -> None:
     config.model.mixing = "plain"
-    config.expected.result = "not measured"
+    config.expected.result = "2.132 +- 0.020 bits/dim (bound), digits test split, last weights"
 
 
 def _conditional(config: ConfigDict) -> None:
     config.model.num_classes = 10
-    config.expected.result = "not measured"
+    config.expected.result = "2.031 +- 0.019 bits/dim (bound) given the class, digits test split, last weights"
 
 
 def _mnist(config: ConfigDict) -> None:
@@ -103,6 +103,8 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.model.alpha = 1e-3
     config.model.num_steps = 8
     config.model.channels = 64
+    config.expected.result = "1.270 +- 0.003 bits/dim (bound), MNIST test; 1.05 is quoted for Glow, after far more training"
+    config.expected.cost = "22 minutes on one core of a CPU"
 
 
 def _tiny(config: ConfigDict) -> None:
