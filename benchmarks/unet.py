@@ -13,8 +13,7 @@ import optax
 
 from benchmarks.memory import peak_mib
 from benchmarks.timing import paired_ratio
-from genjax import processes
-from genjax.diffusion import ancestral, draw
+from genjax import diffusion, processes
 from genjax.nn import UNet
 
 CHANNELS, GROUPS, BATCH, SIZE, STEPS = (32, 64), 8, 64, 8, 50
@@ -69,7 +68,7 @@ def _ours():
     def draw(params, key, like):
         predict = lambda x_t, t: network.apply(params, x_t, t - 1)
         to_x0 = processes.denoiser(predict, processes.EPS, lambda t: processes.marginal(schedule, t))
-        return draw(ancestral(to_x0, schedule, processes.upper_variance(schedule)), key, like.shape)
+        return diffusion.draw(diffusion.ancestral(to_x0, schedule, processes.upper_variance(schedule)), key, like.shape)
 
     def train() -> None:
         held[:] = step(*held, jax.random.key(1))

@@ -35,16 +35,16 @@ def bind_networks(encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood
         (mean, log_std), encoder_variables = encoder.init_with_output(encoder_key, x)
         outputs, decoder_variables = decoder.init_with_output(decoder_key, jnp.zeros((x.shape[0], latent_dim)))
         _require_codes(mean, log_std, (x.shape[0], latent_dim))
-        _require_outputs(outputs, x, likelihood.outputs_per_entry)
-        params = {"encoder": _only_params("encoder", encoder_variables)}
-        return Variables(params=params | {"decoder": _only_params("decoder", decoder_variables)})
+        require_outputs(outputs, x, likelihood.outputs_per_entry)
+        params = {"encoder": only_params("encoder", encoder_variables)}
+        return Variables(params=params | {"decoder": only_params("decoder", decoder_variables)})
 
     def encode(params: PyTree, x: Array) -> Gaussian:
         mean, log_std = encoder.apply({"params": params["encoder"]}, x)
-        return Gaussian(_widened(mean), _widened(log_std))
+        return Gaussian(widened(mean), widened(log_std))
 
     def decode(params: PyTree, z: Array) -> Array:
-        return _widened(decoder.apply({"params": params["decoder"]}, z))
+        return widened(decoder.apply({"params": params["decoder"]}, z))
 
     def log_likelihood(params: PyTree, x: Array, z: Array) -> Array:
         return likelihood.log_prob(x, decode(params, z))
@@ -52,15 +52,16 @@ def bind_networks(encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood
     return Networks(init, encode, decode, log_likelihood)
 
 
-def _widened(values: Array) -> Array:
+def widened(values: Array) -> Array:
     """Return values in float32 at least: losses are not computed in bfloat16."""
     return values if values.dtype == jnp.float64 else values.astype(jnp.float32)
 
 
-def _only_params(name: str, variables: PyTree) -> PyTree:
+def only_params(name: str, variables: PyTree) -> PyTree:
+    """Return the parameters of a module's variables; refuse other collections by a ValueError."""
     others = sorted(set(variables) - {"params"})
     if others:
-        raise ValueError(f"the {name} keeps collections {others}; a vae's networks may have parameters alone.")
+        raise ValueError(f"the {name} keeps collections {others}; an autoencoder's networks may have parameters alone.")
     return variables["params"]
 
 
@@ -69,7 +70,8 @@ def _require_codes(mean: Array, log_std: Array, expected: tuple[int, ...]) -> No
         raise ValueError(f"the encoder returned shapes {mean.shape} and {log_std.shape}; both must be {expected}.")
 
 
-def _require_outputs(outputs: Array, x: Array, outputs_per_entry: int) -> None:
+def require_outputs(outputs: Array, x: Array, outputs_per_entry: int) -> None:
+    """Refuse, by a ValueError, a decoder's output that a likelihood of x cannot read."""
     expected = (*x.shape[:-1], outputs_per_entry * x.shape[-1])
     if outputs.shape != expected:
         raise ValueError(

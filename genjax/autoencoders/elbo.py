@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax import distributions
-from genjax.contract import Array
+from genjax.contract import Array, PyTree
 
 LatentLogLikelihood = Callable[[Array], Array]
 
@@ -137,12 +137,9 @@ def mean_terms(key: Array, posterior: Gaussian, log_likelihood: LatentLogLikelih
     """Return the terms with the distortion averaged over `num_samples` draws (static), one in memory at a time."""
     _require_codes(posterior)
 
-    def add(total: Array, sample_key: Array) -> tuple[Array, None]:
-        return total + elbo_terms(sample_key, posterior, log_likelihood).distortion, None
-
-    zeros = jnp.zeros(posterior.mean.shape[0], posterior.mean.dtype)
-    total, _ = jax.lax.scan(add, zeros, jax.random.split(key, num_samples))
-    return Terms(rate=analytic_rate(posterior, posterior.mean), distortion=total / num_samples)
+    draw = lambda sample_key: elbo_terms(sample_key, posterior, log_likelihood).distortion
+    distortion = averaged(key, draw, num_samples=num_samples)
+    return Terms(rate=analytic_rate(posterior, posterior.mean), distortion=distortion)
 
 
 def log_weights(
@@ -203,17 +200,48 @@ def importance_weighted_estimate(
     Raises:
         ValueError: `chunk` does not divide `num_samples`.
     """
+    _require_codes(posterior)
+    draw = lambda sample_key: elbo(elbo_terms(sample_key, posterior, log_likelihood, rate=sampled_rate))
+    return streamed_estimate(key, draw, num_samples=num_samples, chunk=chunk)
+
+
+def streamed_estimate(key: Array, draw: Callable[[Array], Array], *, num_samples: int, chunk: int) -> Array:
+    """Return log (1/k) sum_i w_i of any importance weights, those of `chunk` samples in memory at a time.
+
+    Args:
+        key: split into one for each sample.
+        draw: key -> log w_i [B], nats.
+        num_samples: k, a multiple of `chunk` (static).
+        chunk: samples drawn at once (static).
+
+    Returns:
+        [B], nats.
+
+    Raises:
+        ValueError: `chunk` does not divide `num_samples`.
+    """
     if chunk < 1 or num_samples < 1 or num_samples % chunk:
         raise ValueError(f"num_samples is {num_samples} and chunk {chunk}; the first must be a multiple of the second.")
-    _require_codes(posterior)
 
     def accumulate(total: Array, chunk_key: Array) -> tuple[Array, None]:
-        weights = log_weights(chunk_key, posterior, log_likelihood, num_samples=chunk)
+        weights = jax.vmap(draw)(jax.random.split(chunk_key, chunk))
         return jnp.logaddexp(total, jax.nn.logsumexp(weights, axis=0)), None
 
-    nothing = jnp.full(posterior.mean.shape[0], -jnp.inf, posterior.mean.dtype)
+    shape = jax.eval_shape(draw, key)
+    nothing = jnp.full(shape.shape, -jnp.inf, shape.dtype)
     total, _ = jax.lax.scan(accumulate, nothing, jax.random.split(key, num_samples // chunk))
     return total - jnp.log(jnp.asarray(num_samples, total.dtype))
+
+
+def averaged(key: Array, draw: Callable[[Array], PyTree], *, num_samples: int) -> PyTree:
+    """Return the mean of draw(key) over `num_samples` keys (static), one draw in memory at a time."""
+
+    def add(total: PyTree, sample_key: Array) -> tuple[PyTree, None]:
+        return jax.tree.map(jnp.add, total, draw(sample_key)), None
+
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(draw, key))
+    total, _ = jax.lax.scan(add, zeros, jax.random.split(key, num_samples))
+    return jax.tree.map(lambda values: values / num_samples, total)
 
 
 def _checked(log_likelihood: LatentLogLikelihood, z: Array) -> Array:

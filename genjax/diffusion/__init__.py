@@ -3,10 +3,30 @@
 from genjax.diffusion.ancestral import ancestral, ancestral_step
 from genjax.diffusion.annealed_langevin import annealed_langevin
 from genjax.diffusion.bound import BoundTerms, bound_terms, prior_kl, total_bound, transition_kl
+from genjax.diffusion.classifier_guidance import (
+    NoisyClassifier,
+    classification_loss,
+    classifier_guidance,
+    step_variances,
+)
 from genjax.diffusion.ddim import ddim, invert
 from genjax.diffusion.ddpm import ddpm, simple_loss, simple_loss_per_dim
 from genjax.diffusion.decoder import discretized_normal_log_prob
+from genjax.diffusion.denoising import FlowLikelihood, Given, Guide, denoising_loss, denoising_model, labels, on_path
+from genjax.diffusion.edm import edm, log_normal_sigmas
 from genjax.diffusion.edm_sampling import edm_sampler
+from genjax.diffusion.energy import (
+    Box,
+    Chains,
+    ConfinedEnergy,
+    LogDensity,
+    contrastive_loss,
+    energy_model,
+    log_partition,
+    mala_chain,
+    mala_step,
+    score_of,
+)
 from genjax.diffusion.guidance import (
     classifier_free,
     classifier_free_by_scale,
@@ -15,48 +35,124 @@ from genjax.diffusion.guidance import (
     dynamic_threshold,
     mean_shifted,
 )
+from genjax.diffusion.iddpm import Objective, hybrid, iddpm, whole_bound
 from genjax.diffusion.inpainting import inpainted
+from genjax.diffusion.learned_variance import (
+    Reverse,
+    learned_ancestral,
+    learned_bound_terms,
+    learned_log_variance,
+    respaced,
+    step_bound,
+)
 from genjax.diffusion.multistep import dpm_solver, unipc
+from genjax.diffusion.ncsn import among, geometric_sigmas, ncsn
 from genjax.diffusion.probability_flow import adaptive_draw, flow_sampler, ode_log_prob, ode_sampler
 from genjax.diffusion.sampler import Sampler, Step, Trajectory, draw, draw_from, draw_trajectory
+from genjax.diffusion.score_matching import (
+    Score,
+    ScoreLoss,
+    denoising_score_loss,
+    explicit_score_loss,
+    implicit_score_loss,
+    langevin_chain,
+    score_matching,
+    sliced_score_loss,
+    sliced_score_loss_vr,
+)
+from genjax.diffusion.score_sde import flow_likelihood, score_sde, uniform_between
+from genjax.diffusion.singlestep import dpm_solver_singlestep
+from genjax.diffusion.step_samplers import StepSampler, importance_steps, uniform_steps
 from genjax.diffusion.stochastic import corrected, euler_maruyama, reverse_diffusion
 
 __all__ = [
     "BoundTerms",
+    "Box",
+    "Chains",
+    "ConfinedEnergy",
+    "FlowLikelihood",
+    "Given",
+    "Guide",
+    "LogDensity",
+    "NoisyClassifier",
+    "Objective",
+    "Reverse",
     "Sampler",
+    "Score",
+    "ScoreLoss",
     "Step",
+    "StepSampler",
     "Trajectory",
     "adaptive_draw",
+    "among",
     "ancestral",
     "ancestral_step",
     "annealed_langevin",
     "bound_terms",
+    "classification_loss",
     "classifier_free",
     "classifier_free_by_scale",
+    "classifier_guidance",
     "classifier_guided",
     "constrained",
+    "contrastive_loss",
     "corrected",
     "ddim",
     "ddpm",
+    "denoising_loss",
+    "denoising_model",
+    "denoising_score_loss",
     "discretized_normal_log_prob",
     "dpm_solver",
+    "dpm_solver_singlestep",
     "draw",
     "draw_from",
     "draw_trajectory",
     "dynamic_threshold",
+    "edm",
     "edm_sampler",
+    "energy_model",
     "euler_maruyama",
+    "explicit_score_loss",
+    "flow_likelihood",
     "flow_sampler",
+    "geometric_sigmas",
+    "hybrid",
+    "iddpm",
+    "implicit_score_loss",
+    "importance_steps",
     "inpainted",
     "invert",
+    "labels",
+    "langevin_chain",
+    "learned_ancestral",
+    "learned_bound_terms",
+    "learned_log_variance",
+    "log_normal_sigmas",
+    "log_partition",
+    "mala_chain",
+    "mala_step",
     "mean_shifted",
+    "ncsn",
     "ode_log_prob",
     "ode_sampler",
+    "on_path",
     "prior_kl",
+    "respaced",
     "reverse_diffusion",
+    "score_matching",
+    "score_of",
+    "score_sde",
     "simple_loss",
     "simple_loss_per_dim",
+    "sliced_score_loss",
+    "sliced_score_loss_vr",
+    "step_bound",
+    "step_variances",
     "total_bound",
     "transition_kl",
+    "uniform_between",
+    "uniform_steps",
     "unipc",
+    "whole_bound",
 ]

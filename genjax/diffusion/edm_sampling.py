@@ -14,7 +14,6 @@ Without churn it is algorithm 1, deterministic and of second order.
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from genjax.contract import Array, PyTree

@@ -19,6 +19,8 @@ from genjax.evaluation.mmd import TwoSampleTest, median_distance, two_sample_tes
 from genjax.evaluation.modes import ModeCoverage, mode_coverage  # of a mixture of Gaussians
 from genjax.evaluation.precision_recall import DensityCoverage, density_coverage, expected_coverage  # Naeem's
 from genjax.evaluation.precision_recall import PrecisionRecall, improved_precision_recall  # Kynkaanniemi's
+from genjax.evaluation.reconstruction import gaussian_ssim, uniform_ssim  # structural similarity, two windows
+from genjax.evaluation.reconstruction import mean_squared_error, psnr  # one value a picture
 from genjax.evaluation.wasserstein import sliced_wasserstein  # over random directions
 from genjax.evaluation.wasserstein import wasserstein2, wasserstein2_floor  # exact, between clouds of points
 
@@ -43,17 +45,21 @@ __all__ = [
     "expected_coverage",
     "frechet_distance",
     "gaussian_frechet",
+    "gaussian_ssim",
     "held_out_likelihood",
     "improved_precision_recall",
     "kernel_distance",
     "load_classifier",
+    "mean_squared_error",
     "median_distance",
     "merge",
     "mode_coverage",
     "moments",
+    "psnr",
     "sliced_wasserstein",
     "streamed_moments",
     "two_sample_test",
+    "uniform_ssim",
     "wasserstein2",
     "wasserstein2_floor",
 ]

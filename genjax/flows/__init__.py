@@ -1,5 +1,6 @@
 """Normalizing flows: densities by invertible maps and their log-determinants."""
 
+from genjax.data_path import DataPath, continuous, dequantized, dequantized_logit
 from genjax.flows.bases import Base, standard_logistic, standard_normal
 from genjax.flows.bijection import (
     Bijection,
@@ -21,7 +22,6 @@ from genjax.flows.couplings import (
     interleaved,
     masked_affine_coupling,
 )
-from genjax.data_path import DataPath, continuous, dequantized, dequantized_logit
 from genjax.flows.density import change_of_variables, flow_model
 from genjax.flows.glow import glow_bijection
 from genjax.flows.inpainting import ascend

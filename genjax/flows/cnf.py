@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 
 from genjax.contract import Array, Aux, Batch, GenerativeModel, LogProb, PyTree, Update, Variables
-from genjax.flows.bases import Base, standard_normal
 from genjax.data_path import DataPath, continuous
+from genjax.flows.bases import Base, standard_normal
 from genjax.flows.density import change_of_variables, one_hot
 from genjax.pixels import bits_per_dim
 from genjax.solvers import Solve, Trace, exact_trace, transport

@@ -2,6 +2,7 @@
 
 from genjax.nn.attention import PixelAttention
 from genjax.nn.conv import Conv, ConvTranspose, conv2d, conv2d_transpose
+from genjax.nn.dit import DiT, DiTBlock, JointBlock, MMDiT, Text, patchify, sincos_positions, unpatchify
 from genjax.nn.embeddings import TimeEmbedding, sinusoidal_embedding
 from genjax.nn.group_norm import GroupNorm
 from genjax.nn.masked_dense import Degrees, MaskedDense, MaskedMLP, even_degrees, ordering_degrees, random_degrees
@@ -16,14 +17,19 @@ __all__ = [
     "Conv",
     "ConvTranspose",
     "Degrees",
+    "DiT",
+    "DiTBlock",
     "Downsample",
     "GroupNorm",
+    "JointBlock",
     "MLP",
+    "MMDiT",
     "MaskedDense",
     "MaskedMLP",
     "PixelAttention",
     "ResidualBlock",
     "SelfAttention",
+    "Text",
     "TimeEmbedding",
     "Transformer",
     "TransformerLayer",
@@ -34,6 +40,9 @@ __all__ = [
     "conv2d_transpose",
     "even_degrees",
     "ordering_degrees",
+    "patchify",
     "random_degrees",
+    "sincos_positions",
     "sinusoidal_embedding",
+    "unpatchify",
 ]

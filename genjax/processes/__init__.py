@@ -7,7 +7,15 @@ Paths in continuous time and schedules of discrete steps give points (alpha, sig
 
 from genjax.processes.denoisers import Denoiser, clip_symmetric, denoiser
 from genjax.processes.gaussian import Point, diffuse, forward, like, log_snr
-from genjax.processes.grids import coefficients, karras_sigmas, log_snr_times, sub_sequence, uniform_times
+from genjax.processes.grids import (
+    coefficients,
+    karras_sigmas,
+    leading_sub_sequence,
+    log_snr_times,
+    spread_sub_sequence,
+    sub_sequence,
+    uniform_times,
+)
 from genjax.processes.paths import (
     Path,
     cosine_path,
@@ -69,6 +77,7 @@ __all__ = [
     "forward",
     "input_scale",
     "karras_sigmas",
+    "leading_sub_sequence",
     "like",
     "likelihood_weight",
     "linear_path",
@@ -92,6 +101,7 @@ __all__ = [
     "sigmoid_path",
     "sigmoid_schedule",
     "simple_weight",
+    "spread_sub_sequence",
     "straight_path",
     "sub_sequence",
     "sub_vp_path",

@@ -53,14 +53,42 @@ def log_snr_times(
 def sub_sequence(total: int, num: int) -> np.ndarray:
     """Return `num` of the steps 1 ... total, from total down, as evenly as whole numbers are, and 0; int32 [num + 1].
 
-    Reference: Nichol & Dhariwal 2021, section 4 (respacing); Song et al. 2021 (DDIM), appendix D.2.
+    All steps, the last one to 0 too, are of one length ('trailing').
+
+    Reference: Lin et al. 2024 (arXiv:2305.08891), table 2, for the three ways and why to prefer this one.
 
     Raises:
         ValueError: more steps are asked for than there are.
     """
+    _require_steps(total, num)
+    return np.rint(np.linspace(total, 0, num + 1)).astype(np.int32)
+
+
+def leading_sub_sequence(total: int, num: int) -> np.ndarray:
+    """Return the steps 1 + i floor(total / num), i = num - 1 ... 0, and 0: total itself is left out; int32 [num + 1].
+
+    Steps are counted from 1 here, and from 0 in the paper's code. For `sub_sequence`'s arguments and errors.
+
+    Reference: Song et al. 2021 (DDIM), appendix D.2 (linear) and code.
+    """
+    _require_steps(total, num)
+    return np.append(1 + np.arange(num - 1, -1, -1) * (total // num), 0).astype(np.int32)
+
+
+def spread_sub_sequence(total: int, num: int) -> np.ndarray:
+    """Return `num` steps evenly from total to 1, both included, and 0: the last step is the shortest; int32 [num + 1].
+
+    For `sub_sequence`'s arguments and errors.
+
+    Reference: Nichol & Dhariwal 2021, section 4 (respacing).
+    """
+    _require_steps(total, num)
+    return np.append(1 + np.rint(np.linspace(total - 1, 0, num)), 0).astype(np.int32)
+
+
+def _require_steps(total: int, num: int) -> None:
     if not 1 <= num <= total:
         raise ValueError(f"{num} steps cannot be taken from a schedule of {total}.")
-    return np.rint(np.linspace(total, 0, num + 1)).astype(np.int32)
 
 
 def coefficients(point_of: Callable[[Array], Point], times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,5 @@
 """Paths in the latent space against the geometry of the sphere."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What the contract tests share: every config at its tiny size, built and compiled once a worker.
+"""What the contract tests share: every config at its tiny size, built and compiled once, and dropped after its tests.
 
 Cheap enough for a hundred configs: three compilations of a step serve all promises (one device, the mesh of
 eight, pmap; FSDP shares the mesh's where the layout is the same), the initial state is built once and moved, and
@@ -41,7 +41,7 @@ class Case(NamedTuple):
     initial: TrainState
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def case(path: pathlib.Path) -> Case:
     """Build a config's tiny variant."""
     module = cli.load_module(path)
@@ -89,7 +89,7 @@ class Run(NamedTuple):
     lifted: lifting.Lifted
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4)
 def run(path: pathlib.Path, parallel: str) -> Run:
     """Train the tiny config for three steps under a lifting, from the one initial state."""
     c = case(path)

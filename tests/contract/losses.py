@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax import adversarial, autoencoders, autoregressive, diffusion, flows, processes
+from genjax import adversarial, autoencoders, autoregressive, diffusion, flow_matching, flows, processes
 from genjax.autoregressive.hidden_scan import init_weights
 from genjax.nn import even_degrees
 from genjax.pixels import to_symmetric
@@ -78,6 +78,24 @@ AUTOENCODERS = [
         (to_symmetric(levels(4), 17), real(4), 0.1 * real(4, seed=1)),
         (SCALAR, SCALAR, SCALAR),
     ),
+    Row(
+        "tangent_penalty",
+        lambda x, tangents: autoencoders.tangent_penalty(jnp.tanh, x, tangents),
+        (real(4), real(2, 4, seed=1)),
+        (real(4), real(4)),
+    ),
+    Row("jacobian_penalty", lambda x: autoencoders.jacobian_penalty(jnp.tanh, x), (real(4),), (real(),)),
+    Row(
+        "sigmoid_layer_penalty",
+        lambda codes: autoencoders.sigmoid_layer_penalty(codes, jnp.ones((2, 4))),
+        (jax.nn.sigmoid(real(4)),),
+        (SCALAR,),
+    ),
+    Row("codebook_loss", autoencoders.codebook_loss, (real(4, 2), real(4, 2, seed=1)), (real(2), real(2))),
+    Row("commitment_loss", autoencoders.commitment_loss, (real(4, 2), real(4, 2, seed=1)), (real(2), real(2))),
+    Row("uniform_kl", autoencoders.uniform_kl, (real(4, 5),), (real(5),)),
+    Row("patch_hinge_loss", autoencoders.patch_hinge_loss, (real(2, 2), real(2, 2, seed=1)), (real(2), real(2))),
+    Row("patch_generator_loss", autoencoders.patch_generator_loss, (real(2, 2),), (real(2),)),
 ]
 
 DIFFUSION = [
@@ -98,6 +116,47 @@ DIFFUSION = [
         (real(), real(4), real(seed=1)),
         (real(2), real(4), real()),
     ),
+    Row(
+        "explicit_score_loss",
+        lambda x, target: diffusion.explicit_score_loss(jnp.tanh, x, target),
+        (real(4), real(4, seed=1)),
+        (real(4), real(3)),
+    ),
+    Row("implicit_score_loss", lambda x: diffusion.implicit_score_loss(jnp.tanh, x), (real(4),), (SCALAR,)),
+    Row(
+        "sliced_score_loss",
+        lambda x, v: diffusion.sliced_score_loss(jnp.tanh, x, v),
+        (real(4), real(4, seed=1)),
+        (real(4), real(3)),
+    ),
+    Row(
+        "sliced_score_loss_vr",
+        lambda x, v: diffusion.sliced_score_loss_vr(jnp.tanh, x, v),
+        (real(4), real(4, seed=1)),
+        (real(4), real(3)),
+    ),
+    Row(
+        "denoising_score_loss",
+        lambda x, eps: diffusion.denoising_score_loss(jnp.tanh, x, eps, sigma=0.5),
+        (real(4), real(4, seed=1)),
+        (real(4), real(3)),
+    ),
+    Row("contrastive_loss", diffusion.contrastive_loss, (real(), real(seed=1)), (real(2), real(2))),
+    Row(
+        "denoising_loss",
+        lambda output, x0, eps, t: diffusion.denoising_loss(
+            output, x0, eps, processes.point_at(processes.cosine_path(), t)
+        ),
+        (real(2, 2), real(2, 2, seed=1), real(2, 2, seed=2), jnp.array([0.2, 0.5, 0.9])),
+        (real(2, 2), real(2, 3), real(2, 2), jnp.array([0.2, 0.5, 0.9])),
+    ),
+    Row(
+        "step_bound",
+        lambda x0, estimate, v, t: diffusion.step_bound(x0, estimate, v, t, SCHEDULE, levels=17),
+        (to_symmetric(levels(2, 2), 17), 0.1 * real(2, 2), 0.1 * real(2, 2, seed=1), jnp.array([1, 3, 5])),
+        (real(2, 2), real(2, 3), real(2, 2), jnp.array([1, 3, 5])),
+    ),
+    Row("classification_loss", diffusion.classification_loss, (real(4), jnp.array([0, 3, 1])), (real(4), jnp.zeros((BATCH, 2), int))),
 ]
 
 AUTOREGRESSIVE = [
@@ -135,15 +194,38 @@ FLOWS = [
     Row("free_energy", lambda log_q, energy: flows.free_energy(log_q, energy, 0.5), (real(), real(seed=1)), (real(2),) * 2),
 ]
 
-LOSSES = [*ADVERSARIAL, *AUTOENCODERS, *DIFFUSION, *AUTOREGRESSIVE, *FLOWS]
+FLOW_MATCHING = [
+    Row("flow_matching_loss", flow_matching.flow_matching_loss, (real(2, 2), real(2, 2, seed=1)), (SCALAR, SCALAR)),
+    Row(
+        "flow_matching_loss_per_dim",
+        flow_matching.flow_matching_loss_per_dim,
+        (real(2, 2), real(2, 2, seed=1)),
+        (SCALAR, SCALAR),
+    ),
+    Row(
+        "bridge_score_loss",
+        lambda drift, noise, std: flow_matching.bridge_score_loss(drift, noise, std, sigma=0.5),
+        (real(2, 2), real(2, 2, seed=1), jnp.array([0.1, 0.2, 0.3])),
+        (real(2, 2), real(2, 2, seed=1), jnp.ones((BATCH, 1))),
+    ),
+]
+
+LOSSES = [*ADVERSARIAL, *AUTOENCODERS, *DIFFUSION, *AUTOREGRESSIVE, *FLOWS, *FLOW_MATCHING]
 
 ELSEWHERE = {
     "bound_terms": "draws, for all examples at once",
+    "learned_bound_terms": "draws, for all examples at once",
+    "whole_bound": "an objective, of losses",
     "elbo_terms": "draws, for all examples at once",
     "log_weights": "draws, for all examples at once",
     "order_agnostic_bound": "draws, for all examples at once",
+    "reparameterized_bound": "reduces samples [k, B], checked in tests/autoencoders",
+    "doubly_reparameterized_bound": "reduces samples [k, B], checked in tests/autoencoders",
     "importance_weighted_bound": "reduces samples [k, B], checked in tests/autoencoders",
     "ensemble_log_prob": "made_log_prob over masks, checked in tests/autoregressive",
+    "ode_log_prob": "solves an equation, checked in tests/diffusion/test_likelihood.py",
+    "generalized_kl": "of a matrix (classical)",
+    "tied_sigmoid_penalty": "sigmoid_layer_penalty read from parameters, checked in tests/autoencoders",
     "gaussian_kl": "of two distributions, not of examples (classical)",
     "categorical_log_prob": "entry by entry",
     "colour_log_probs": "entry by entry",

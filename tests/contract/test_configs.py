@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from genjax.training import lifting
 from genjax.training.checkpoint import Checkpoints
 from genjax.training.state import init_state, variables_of
 from genjax.training.step import StepOptions, lazy_updates, make_step
-from tests.contract.cases import CONFIGS, IDS, SEED, STEPS, case, first, place, run
+from tests.contract.cases import CONFIGS, IDS, SEED, STEPS, case, first, run
 
 pytestmark = pytest.mark.parametrize("path", [pytest.param(p, marks=pytest.mark.xdist_group(i), id=i) for p, i in zip(CONFIGS, IDS)])
 LIFTINGS = ("jit", "sharded", "fsdp", "pmap")

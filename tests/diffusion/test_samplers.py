@@ -13,6 +13,7 @@ from genjax.diffusion import (
     corrected,
     ddim,
     dpm_solver,
+    dpm_solver_singlestep,
     draw,
     draw_from,
     draw_trajectory,
@@ -41,12 +42,20 @@ def vp_grid(num):
     return processes.log_snr_times(of(VP), num, start=START, end=END)
 
 
+def uneven(times):
+    """Move what lies inside a step to a third of it."""
+    times = times.copy()
+    times[1::2] += (times[:-1:2] - times[1::2]) / 3
+    return times
+
+
 DETERMINISTIC = {
     "ddim": (1, lambda d, n: ddim(d, of(VP), vp_grid(n)), VP),
     "dpm-solver++ 1": (1, lambda d, n: dpm_solver(d, of(VP), vp_grid(n), order=1), VP),
     "dpm-solver++ 2": (2, lambda d, n: dpm_solver(d, of(VP), vp_grid(n), order=2), VP),
     # Its first step is of order 1, and holds it at 2; `test_multistep.py` has the order of a step.
     "dpm-solver++ 3": (2, lambda d, n: dpm_solver(d, of(VP), vp_grid(n), order=3, lower_order_final=False), VP),
+    "dpm-solver++ 2s": (2, lambda d, n: dpm_solver_singlestep(d, of(VP), uneven(vp_grid(2 * n))), VP),
     "unipc 1": (2, lambda d, n: unipc(d, of(VP), vp_grid(n), order=1, lower_order_final=False), VP),
     "unipc 2": (2, lambda d, n: unipc(d, of(VP), vp_grid(n), order=2, lower_order_final=False), VP),
     "unipc 3": (3, lambda d, n: unipc(d, of(VP), vp_grid(n), order=3, b="bh1", lower_order_final=False), VP),
@@ -178,12 +187,30 @@ def test_trajectories_are_the_way_of_the_sample():
     np.testing.assert_array_equal(path.x[-1], draw(sampler, KEY, (3, 1)))
 
 
+def test_a_single_step_to_no_noise_returns_the_second_estimate():
+    seen = []
+
+    def denoise(x, t):
+        seen.append(x)
+        return 0.5 * x
+
+    x = jnp.ones((2, 1))
+    made = dpm_solver_singlestep(denoise, of(VP), np.array([0.5, 0.2, 0.0])).step(KEY, x, (), jnp.int32(0)).x
+    np.testing.assert_allclose(made, 0.5 * seen[1], rtol=1e-6)
+    # The first half is DDIM's step.
+    np.testing.assert_allclose(seen[1], draw_from(ddim(lambda x, t: 0.5 * x, of(VP), np.array([0.5, 0.2])), KEY, x), rtol=1e-5)
+
+
 def test_what_cannot_be_sampled_is_refused():
     straight, denoise = processes.straight_path(), lambda x, t: x
     with pytest.raises(ValueError, match="alpha > 0"):
         ddim(denoise, of(straight), np.array([1.0, 0.5, 0.0]), eta=1.0)
     with pytest.raises(ValueError, match="must be positive along the grid"):
         dpm_solver(denoise, of(straight), np.array([1.0, 0.5, 0.0]))
+    with pytest.raises(ValueError, match="4 times are no steps with a time inside each"):
+        dpm_solver_singlestep(denoise, of(VP), np.array([0.9, 0.6, 0.3, 0.1]))
+    with pytest.raises(ValueError, match="must be positive along the grid"):
+        dpm_solver_singlestep(denoise, of(straight), np.array([1.0, 0.5, 0.0]))
     with pytest.raises(ValueError, match="the order is 1, 2 or 3, not 4"):
         unipc(denoise, of(VP), vp_grid(5), order=4)
     with pytest.raises(ValueError, match="not 'bh3'"):

@@ -87,6 +87,13 @@ def test_grids():
     np.testing.assert_allclose(steps, steps.mean(), rtol=2e-3)
     assert processes.sub_sequence(1000, 4).tolist() == [1000, 750, 500, 250, 0]
     assert processes.sub_sequence(5, 5).tolist() == [5, 4, 3, 2, 1, 0]
+    assert processes.leading_sub_sequence(1000, 4).tolist() == [751, 501, 251, 1, 0]
+    assert processes.leading_sub_sequence(10, 3).tolist() == [7, 4, 1, 0]
+    assert processes.spread_sub_sequence(1000, 4).tolist() == [1000, 667, 334, 1, 0]
+    for sub_sequence in (processes.sub_sequence, processes.leading_sub_sequence, processes.spread_sub_sequence):
+        assert sub_sequence(5, 5).tolist() == [5, 4, 3, 2, 1, 0]
+        with pytest.raises(ValueError, match="6 steps cannot be taken from a schedule of 5"):
+            sub_sequence(5, 6)
     np.testing.assert_allclose(processes.uniform_times(4, start=1.0, end=0.2), [1.0, 0.8, 0.6, 0.4, 0.2])
 
 

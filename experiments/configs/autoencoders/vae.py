@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from experiments import latents
 from experiments.configs.common import base
 from genjax import autoencoders
 from genjax.autoencoders import active_units, elbo
@@ -143,7 +144,12 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         transform=transform,
         preview=model.methods["sample_mean"],
         to_picture=to_picture,
-        evaluations={"iwae": _iwae, "latents": _latents},
+        evaluations={
+            "iwae": _iwae,
+            "latents": _latents,
+            "reconstruction": latents.reconstruction,
+            "holes": latents.holes,
+        },
     )
 
 

@@ -1,0 +1,61 @@
+"""Noise-conditional score networks (Song & Ermon 2019, 2020) and annealed Langevin dynamics, on digits and MNIST.
+
+Variants:
+    ''     8 x 8 digits in all 17 levels, in minutes on a CPU.
+    mnist  28 x 28, 256 levels; for an accelerator. Needs --config.data.dir.
+    tiny   as '', small enough to compile in seconds.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import denoisers
+from experiments.configs.common import base
+from genjax import diffusion
+from genjax.data_path import dequantized_symmetric
+from genjax.training.system import System
+
+VARIANTS = ("", "mnist", "tiny")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the config of a variant."""
+    denoisers.require_variant("diffusion/ncsn", variant, VARIANTS)
+    config = base("diffusion/ncsn")
+    denoisers.picture_fields(config)
+    config.model.noise_levels = 40  # L
+    config.model.first = 12.0  # sigma_1, the largest distance of two digits
+    config.model.last = 0.03  # sigma_L, a quarter of the gap between levels
+    config.model.relative_step = 0.15  # a step's length e in units of sigma_L^2
+    config.model.steps_per_level = 5  # T
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
+    if variant == "mnist":
+        denoisers.mnist_fields(config)
+        config.model.noise_levels = 300
+        config.model.first = 40.0
+        config.model.last = 0.01
+        config.model.relative_step = 0.06
+    if variant == "tiny":
+        denoisers.tiny_pictures(config)
+        config.model.noise_levels = 3
+        config.model.steps_per_level = 1
+    return config
+
+
+def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
+    """Build the system; nothing in it is coupled over the batch, so `axis_name` is not used."""
+    del axis_name
+    model = config.model
+    sigmas = diffusion.geometric_sigmas(model.noise_levels, first=model.first, last=model.last)
+    return denoisers.picture_system(
+        config,
+        diffusion.ncsn(
+            denoisers.unet(config),
+            sigmas,
+            shape=tuple(model.shape),
+            data_path=dequantized_symmetric(model.levels),
+            step_size=model.relative_step * model.last**2,
+            steps_per_level=model.steps_per_level,
+            data_std=model.data_std,
+        ),
+    )

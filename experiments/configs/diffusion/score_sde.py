@@ -1,0 +1,98 @@
+"""Score-based models by stochastic differential equations (Song et al. 2021) on digits and MNIST.
+
+Variants:
+    ''              the variance-preserving equation (VP), 8 x 8 digits in all 17 levels, in minutes on a CPU.
+    sub_vp          less noise on the way.
+    ve              variance exploding, geometric sigma.
+    ve_exponential  variance exploding, d x = s^t dw.
+    mnist           28 x 28, 256 levels, sub-VP; for an accelerator. Needs --config.data.dir.
+    tiny            as '', small enough to compile in seconds.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments import denoisers
+from experiments.configs.common import base
+from genjax import diffusion, processes, solvers
+from genjax.data_path import dequantized_symmetric
+from genjax.processes import Denoiser, Path, point_at
+from genjax.training.system import System
+
+VARIANTS = ("", "sub_vp", "ve", "ve_exponential", "mnist", "tiny")
+PATHS = {
+    "vp": lambda model: processes.linear_path(),
+    "sub_vp": lambda model: processes.sub_vp_path(),
+    "ve": lambda model: processes.exploding_path(model.sigma_min, model.sigma_max),
+    "ve_exponential": lambda model: processes.exponential_path(model.base),
+}
+WEIGHTS = {"simple": processes.simple_weight, "likelihood": processes.likelihood_weight}
+SAMPLERS = ("predictor_corrector", "reverse_diffusion", "ancestral", "euler_maruyama", "flow")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the config of a variant."""
+    denoisers.require_variant("diffusion/score_sde", variant, VARIANTS)
+    config = base("diffusion/score_sde")
+    denoisers.picture_fields(config)
+    config.model.path = variant if variant in PATHS else "vp"
+    config.model.sigma_min = 0.02  # of the geometric path
+    config.model.sigma_max = 20.0
+    config.model.base = 25.0  # s, of the exponential path
+    config.model.start = 0.001  # first time of training, last of sampling; the likelihood takes data to stand there
+    config.model.weight = "simple"  # simple or likelihood
+    config.model.sampler = "predictor_corrector"
+    config.model.steps = 60
+    config.model.signal_to_noise = 0.16  # of the corrector
+    config.model.likelihood_steps = 40  # of the probability-flow ODE
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
+    if variant == "sub_vp":
+        config.model.start = 0.01  # its sigma is that of VP squared
+    if variant == "mnist":
+        denoisers.mnist_fields(config)
+        config.model.path = "sub_vp"
+        config.model.steps = 500
+        config.model.likelihood_steps = 100
+    if variant == "tiny":
+        denoisers.tiny_pictures(config)
+        config.model.steps = 2
+        config.model.likelihood_steps = 2
+    return config
+
+
+def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
+    """Build the system; nothing in it is coupled over the batch, so `axis_name` is not used."""
+    del axis_name
+    model = config.model
+    path = denoisers.chosen(PATHS, "path", model)(model)
+    denoisers.chosen(dict.fromkeys(SAMPLERS), "sampler", model)
+    return denoisers.picture_system(
+        config,
+        diffusion.score_sde(
+            denoisers.unet(config),
+            path,
+            shape=tuple(model.shape),
+            data_path=dequantized_symmetric(model.levels),
+            sampler_of=lambda denoise: _sampler(denoise, path, config),
+            span=(model.start, 1.0),
+            weight=denoisers.chosen(WEIGHTS, "weight", model),
+            data_std=model.data_std,
+            constrain=processes.clip_symmetric,
+            likelihood=diffusion.flow_likelihood(path, model.likelihood_steps, start=model.start),
+        ),
+    )
+
+
+def _sampler(denoise: Denoiser, path: Path, config: ConfigDict) -> diffusion.Sampler:
+    model, point_of = config.model, lambda t: point_at(path, t)
+    times = processes.uniform_times(model.steps, end=model.start)
+    predictor = diffusion.reverse_diffusion(denoise, point_of, times)
+    if model.sampler == "flow":
+        spaced = processes.log_snr_times(point_of, model.steps, start=1.0, end=model.start)
+        return diffusion.flow_sampler(denoise, path, spaced, tableau=solvers.HEUN)
+    return {
+        "predictor_corrector": diffusion.corrected(predictor, denoise, point_of, signal_to_noise=model.signal_to_noise),
+        "reverse_diffusion": predictor,
+        "ancestral": diffusion.ddim(denoise, point_of, times, eta=1.0),
+        "euler_maruyama": diffusion.euler_maruyama(denoise, path, times),
+    }[model.sampler]

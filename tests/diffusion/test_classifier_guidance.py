@@ -1,0 +1,139 @@
+"""Guidance of a mixture's model by its own classifier: samples are its components', as sharp as the scale says."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax import data_path, processes
+from genjax.contract import GenerativeModel, Variables
+from genjax.diffusion import (
+    NoisyClassifier,
+    classification_loss,
+    classifier_guidance,
+    classifier_guided,
+    ddim,
+    mean_shifted,
+    step_variances,
+    uniform_between,
+)
+from genjax.processes import point_at
+from tests.diffusion import exact
+
+KEY = jax.random.key(0)
+PATH = processes.linear_path()
+POINT_OF = lambda t: point_at(PATH, t)
+MIXTURE = exact.Mixture([0.3, 0.7], [[-0.8, 0.0], [0.6, 0.3]], [0.3, 0.4])
+TIMES = processes.log_snr_times(POINT_OF, 60, start=1.0, end=0.001)
+
+
+class ExactClassifier(nn.Module):
+    """log p(k | x_t) of the mixture, read off c_in x_t and the level it is told; times a parameter."""
+
+    @nn.compact
+    def __call__(self, x, level, *, train=False):
+        one = self.param("one", nn.initializers.ones_init(), ())
+        ratio = jnp.exp(4.0 * level[0] / 100.0)
+        alpha = 1.0 / jnp.sqrt(1.0 + ratio**2)
+        x_t = x * jnp.sqrt((ratio * alpha) ** 2 + alpha**2)
+        return one * MIXTURE.responsibilities(x_t, alpha, ratio * alpha)
+
+
+def stage_denoise(variables, key, x, point):
+    del key
+    assert "frozen" in variables.params  # it is handed the stage's own variables
+    return MIXTURE.denoiser(lambda t: point)(x, jnp.float32(0.0))
+
+
+STAGE = GenerativeModel(
+    init=lambda key, batch: Variables({"frozen": jnp.ones(())}), updates=(), sample=None, methods={"denoise_at": stage_denoise}
+)
+
+
+def by_eps(denoise, log_classifier, scale):
+    return ddim(classifier_guided(denoise, log_classifier, POINT_OF, scale=scale), POINT_OF, TIMES)
+
+
+def by_mean(denoise, log_classifier, scale):
+    times = processes.log_snr_times(POINT_OF, 400, start=1.0, end=0.001)  # the shift is right for small steps
+    sampler = ddim(denoise, POINT_OF, times, eta=1.0)
+    return mean_shifted(sampler, log_classifier, step_variances(POINT_OF, times), scale=scale)
+
+
+def model_of(sampler_of):
+    return classifier_guidance(
+        ExactClassifier(),
+        STAGE,
+        PATH,
+        shape=(2,),
+        data_path=data_path.continuous(),
+        times=uniform_between(0.001, 1.0),
+        sampler_of=sampler_of,
+    )
+
+
+@pytest.mark.parametrize("sampler_of", [by_eps, by_mean])
+def test_samples_at_scale_one_are_the_components(sampler_of):
+    model, num = model_of(sampler_of), 3000
+    variables = model.init(KEY, {"x": jnp.zeros((4, 2)), "label": jnp.zeros(4, jnp.int32)})
+    drawn = jax.jit(lambda label, scale: model.sample(variables, KEY, 2 * num, condition=label, scale=scale))
+    label = jnp.arange(2 * num) % 2
+    x = np.asarray(drawn(label, 1.0))
+    for k in (0, 1):
+        of = x[k::2]
+        np.testing.assert_allclose(of.mean(axis=0), MIXTURE.means[k], atol=0.03)
+        np.testing.assert_allclose(of.std(axis=0), MIXTURE.stds[k], atol=0.03)
+    free = np.asarray(drawn(label, 0.0))
+    mean = MIXTURE.weights @ MIXTURE.means
+    np.testing.assert_allclose(free.mean(axis=0), mean, atol=0.05)
+    sharp = np.asarray(drawn(label, 4.0))
+    right = lambda x: np.exp(np.asarray(MIXTURE.responsibilities(jnp.asarray(x), 1.0, 0.0)))[np.arange(2 * num), label].mean()
+    assert right(free) < 0.62 < right(x) < right(sharp)
+
+
+def test_the_loss_of_the_true_classifier_is_the_conditional_entropy():
+    """E -log p(y | x_t) over the mixture, at one time, by draws in float64."""
+    random = np.random.default_rng(0)
+    label = random.choice(2, size=40_000, p=MIXTURE.weights)
+    x = MIXTURE.means[label] + MIXTURE.stds[label, None] * random.normal(size=(40_000, 2))
+    model = classifier_guidance(
+        ExactClassifier(), STAGE, PATH, shape=(2,), data_path=data_path.continuous(), sampler_of=by_eps,
+        times=lambda key, shape: jnp.full(shape, 0.2),
+    )  # fmt: skip
+    batch = {"x": jnp.asarray(x, jnp.float32), "label": jnp.asarray(label, jnp.int32)}
+    variables = model.init(KEY, batch)
+    value, aux = model.updates[0].loss(variables, batch, KEY, jnp.int32(0))
+    alpha, sigma = (float(f(jnp.float32(0.2))) for f in PATH)
+    x_t = alpha * x + sigma * random.normal(size=x.shape)
+    parts = [exact.Mixture([1.0], MIXTURE.means[k : k + 1], MIXTURE.stds[k : k + 1]) for k in (0, 1)]
+    joint = np.stack([np.log(w) + part.log_prob(x_t, alpha, sigma) for w, part in zip(MIXTURE.weights, parts)])
+    surprise = MIXTURE.log_prob(x_t, alpha, sigma) - joint[label, np.arange(len(x))]
+    assert float(value) == pytest.approx(surprise.mean(), abs=8 * surprise.std() / np.sqrt(len(x)))
+    assert float(aux.metrics["accuracy"]) == pytest.approx(np.mean(joint.argmax(axis=0) == label), abs=0.015)
+
+
+def test_variances_are_the_posteriors():
+    """1 / variance is the precision that x_s has from x_0 alone plus what x_t adds (Bayes)."""
+    alpha, sigma = processes.coefficients(POINT_OF, TIMES)
+    a = alpha[:-1] / alpha[1:]
+    fresh = sigma[:-1] ** 2 - (a * sigma[1:]) ** 2
+    np.testing.assert_allclose(step_variances(POINT_OF, TIMES), 1.0 / (1.0 / sigma[1:] ** 2 + a**2 / fresh), rtol=1e-6)
+
+
+def test_the_network_starts_without_an_opinion_of_its_own_level():
+    network = NoisyClassifier(3, channels=(4, 8), groups=2)
+    x = jax.random.normal(KEY, (2, 4, 4, 1))
+    logits, variables = network.init_with_output(KEY, x, jnp.zeros(2))
+    assert logits.shape == (2, 3) and logits.dtype == jnp.float32
+    varied = jax.tree.map(lambda p: p + 0.3, variables)
+    assert np.any(network.apply(varied, x, jnp.full(2, 50.0)) != network.apply(varied, x, jnp.zeros(2)))
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="must be \\[B, K\\]"):
+        classification_loss(jnp.zeros((3, 2)), jnp.zeros((3, 1), jnp.int32))
+    model = model_of(by_eps)
+    variables = model.init(KEY, {"x": jnp.zeros((4, 2))})
+    with pytest.raises(ValueError, match="give labels"):
+        model.sample(variables, KEY, 3)

@@ -1,0 +1,55 @@
+"""Picture quality against scikit-image, picture by picture."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from skimage import metrics
+
+from genjax.evaluation import gaussian_ssim, mean_squared_error, psnr, uniform_ssim
+
+
+def pair(side, channels, seed=0):
+    random = np.random.default_rng(seed)
+    x = random.uniform(size=(3, side, side, channels)).astype(np.float32)
+    noise = np.array([0.05, 0.3, 1.0], np.float32).reshape(3, 1, 1, 1)
+    return x, np.clip(x + noise * random.normal(size=x.shape).astype(np.float32), 0.0, 1.0)
+
+
+def test_psnr_is_scikit_images():
+    x, y = pair(8, 3)
+    expected = [metrics.peak_signal_noise_ratio(a, b, data_range=1.0) for a, b in zip(x, y)]
+    np.testing.assert_allclose(psnr(x, y), expected, rtol=1e-5)
+    np.testing.assert_allclose(psnr(255 * x, 255 * y, data_range=255.0), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        mean_squared_error(x, y), [metrics.mean_squared_error(a, b) for a, b in zip(x, y)], rtol=1e-5
+    )
+    assert np.isinf(psnr(x, x)).all()
+
+
+@pytest.mark.parametrize("side, channels, window", [(8, 1, 7), (12, 3, 5)])
+def test_uniform_ssim_is_scikit_images(side, channels, window):
+    x, y = (np.float64(image) for image in pair(side, channels))
+    options = dict(data_range=1.0, win_size=window, channel_axis=-1)
+    expected = [metrics.structural_similarity(a, b, **options) for a, b in zip(x, y)]
+    assert np.ptp(expected) > 0.3
+    np.testing.assert_allclose(uniform_ssim(jnp.asarray(x), jnp.asarray(y), window=window), expected, atol=2e-5)
+
+
+def test_gaussian_ssim_is_scikit_images():
+    x, y = (np.float64(image) for image in pair(16, 1))
+    options = dict(data_range=1.0, gaussian_weights=True, use_sample_covariance=False, channel_axis=-1)
+    expected = [metrics.structural_similarity(a, b, **options) for a, b in zip(x, y)]
+    np.testing.assert_allclose(gaussian_ssim(jnp.asarray(x), jnp.asarray(y)), expected, atol=2e-5)
+    np.testing.assert_allclose(gaussian_ssim(jnp.asarray(x), jnp.asarray(x)), 1.0, atol=1e-5)
+
+
+def test_what_does_not_fit_is_refused_with_a_sentence():
+    x = jnp.zeros((2, 8, 8, 1))
+    with pytest.raises(ValueError, match="must be the same"):
+        psnr(x, x[:1])
+    with pytest.raises(ValueError, match="fit into pictures"):
+        gaussian_ssim(x, x)
+    with pytest.raises(ValueError, match="must be odd"):
+        uniform_ssim(x, x, window=4)
+    with pytest.raises(ValueError, match="of pictures"):
+        uniform_ssim(x[0], x[0])
