@@ -83,8 +83,8 @@ def _log_prob(bijection: flows.Bijection, weights: flows.Weights, x: jax.Array) 
 def _ours(name: str, layers: int) -> Contestant:
     if name == "Real NVP(8)":
         network = lambda features: flows.TanhScale(flows.CouplingMLP(2 * features, HIDDEN))
-        halves = (flows.affine_coupling(network, flows.halves(swap=swap)) for swap in (False, True))
-        bijection = flows.repeat(flows.chain(*halves), layers // 2, unroll=layers // 2)  # as distrax' loop is
+        halves = [flows.affine_coupling(network, flows.halves(swap=swap)) for swap in (False, True)]
+        bijection = flows.chain(*halves * (layers // 2))  # layer by layer, as distrax chains them
     else:
         bijection = flows.maf_bijection(DIMS, HIDDEN, num_layers=layers)
     x = jax.random.normal(jax.random.key(0), (BATCH, DIMS))
@@ -200,21 +200,24 @@ def _distrax(name: str, layers: int) -> Contestant:
 
         return network
 
-    def affine(outputs: jax.Array):
-        shift, raw = jnp.split(outputs, 2, axis=-1)
-        return distrax.ScalarAffine(shift=shift, log_scale=jnp.tanh(raw))
+    def affine(bound: jax.Array):
+        def bijector(outputs: jax.Array):
+            shift, raw = jnp.split(outputs, 2, axis=-1)
+            return distrax.ScalarAffine(shift=shift, log_scale=bound * jnp.tanh(raw))
+
+        return bijector
 
     def flow(weights):
         steps = [
-            distrax.SplitCoupling(half, 1, conditioner(params), affine, swap=bool(index % 2))
-            for index, params in enumerate(weights)
+            distrax.SplitCoupling(half, 1, conditioner(params), affine(bound), swap=bool(index % 2))
+            for index, (params, bound) in enumerate(weights)
         ]
         base = distrax.MultivariateNormalDiag(jnp.zeros(DIMS), jnp.ones(DIMS))
         return distrax.Transformed(base, distrax.Inverse(distrax.Chain(steps)))
 
     keys = iter(jax.random.split(jax.random.key(0), layers * len(widths)))
     dense = lambda a, b: (jax.random.normal(next(keys), (a, b)) / a**0.5, jnp.zeros(b))
-    weights = [[dense(a, b) for a, b in zip(widths, widths[1:])] for _ in range(layers)]
+    weights = [([dense(a, b) for a, b in zip(widths, widths[1:])], jnp.ones(half)) for _ in range(layers)]
     x = jax.random.normal(jax.random.key(1), (BATCH, DIMS))
     return _jitted(
         lambda weights, x: flow(weights).log_prob(x),

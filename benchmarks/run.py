@@ -16,6 +16,11 @@ BENCHMARKS = {  # module -> what must be installed for it
     "flows": (),  # names its own absent peers, one by one
     "solvers": (),
     "unet": ("torch", "diffusers"),
+    "dit": ("torch", "diffusers"),
+    "plane": ("torch", "torchcfm"),
+    "autoencoders": ("torch",),
+    "adversarial": ("torch",),
+    "adversarial_stylegan2": ("torch",),
     "loader": (),
 }
 

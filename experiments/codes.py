@@ -150,9 +150,11 @@ def reconstruction(context: EvalContext) -> dict[str, Any]:
     """Return PSNR and SSIM (uniform 7 x 7 windows) of reconstructed held-out pictures, and their classifier-FID.
 
     Returns:
-        'psnr' in decibels, 'ssim', 'n'; for data with a classifier, named 'features', 'feature_distance', the mean
-        squared distance of a picture and its reconstruction in the classifier's features, 'reconstruction_fid', the
-        Frechet distance of both sets there, and 'agreement', the share of pairs that it gives one class.
+        'psnr' in decibels, 'ssim', 'n'; 'sharpness', the mean squared Laplacian of reconstructions as a share of that
+        of the pictures, below 1 where they are blurred; for data with a classifier, named 'features',
+        'feature_distance', the mean squared distance of a picture and its reconstruction in the classifier's features,
+        'reconstruction_fid', the Frechet distance of both sets there, and 'agreement', the share of pairs that it gives
+        one class.
     """
     reconstruct, look = jax.jit(context.system.model.methods["reconstruct"]), context.system.to_picture
     pairs = []
@@ -162,13 +164,16 @@ def reconstruction(context: EvalContext) -> dict[str, Any]:
     before, after = (np.concatenate(side) for side in zip(*pairs))
     psnr, ssim = pictures.psnr(before, after), pictures.uniform_ssim(before, after)
     found = {"psnr": float(np.mean(psnr)), "ssim": float(np.mean(ssim)), "n": len(before)}
+    detail_before, detail_after = (np.mean(pictures.sharpness(jnp.asarray(side))) for side in (before, after))
+    found["sharpness"] = float(detail_after / detail_before)
     if context.config.data.name not in evaluations.RECIPES:
         return found
     classifier = evaluations.classifier_of(context.config.data.name, context.config.data.dir)
     real, made = (metrics.embed(classifier, images) for images in (before, after))
     squared = np.sum((real.features - made.features) ** 2, axis=1)
     found["feature_distance"] = float(np.mean(squared))
-    found["reconstruction_fid"] = float(metrics.frechet_distance(metrics.moments(real.features), metrics.moments(made.features)))
+    both = (metrics.moments(side.features) for side in (real, made))
+    found["reconstruction_fid"] = float(metrics.frechet_distance(*both))
     found["agreement"] = float(np.mean(real.log_probs.argmax(axis=1) == made.log_probs.argmax(axis=1)))
     return found | {"features": classifier.name}
 
@@ -242,6 +247,21 @@ def preview_means(model: GenerativeModel, condition: Callable[[Array, int], Any]
         return model.methods["sample_mean"](variables, key, num, condition=told)
 
     return preview
+
+
+def of_means(model: GenerativeModel) -> GenerativeModel:
+    """Return a VAE that draws E[x|z] instead of x and reconstructs at the mean of q(z|x), as models of means do."""
+    encode, decode = model.methods["encode"], model.methods["decode"]
+
+    def sample(variables: PyTree, key: Array, num_samples: int, *, condition: PyTree = None) -> Array:
+        if condition is not None:
+            raise ValueError("this variational autoencoder is unconditional: sample takes no condition.")
+        return model.methods["sample_mean"](variables, key, num_samples)
+
+    def reconstruct(variables: PyTree, key: Array, x: Array) -> Array:
+        return decode(variables, key, encode(variables, key, x).mean)
+
+    return model._replace(sample=sample, methods={**model.methods, "reconstruct": reconstruct})
 
 
 def with_untrained_stage(model: GenerativeModel, stage: GenerativeModel, name: str) -> GenerativeModel:

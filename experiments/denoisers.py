@@ -103,6 +103,7 @@ def tiny_pictures(config: ConfigDict) -> None:
     config.train.steps_per_call = 2
     config.train.warmup = 0
     config.model.channels = (4,)
+    config.model.blocks = 0
     config.model.attention = ()
     config.model.groups = 2
 

@@ -9,7 +9,7 @@ import numpy as np
 from experiments import evaluations
 from genjax import evaluation as metrics
 from genjax.classical import divergences
-from genjax.contract import Array
+from genjax.contract import Array, Variables
 from genjax.data import transforms
 from genjax.training.system import EvalContext
 
@@ -24,22 +24,78 @@ def prior_match(context: EvalContext) -> dict[str, Any]:
         (0, 1]); 'mmd_squared_floor', the root of the mean square of five estimates between draws and draws; 'n' codes
         and as many draws; 'code_mean' and 'code_std', averages over coordinates, beside 'prior_std'.
     """
-    return match(context, encode=lambda found: found, draws="draw_prior")
+    methods = context.system.model.methods
+    return match(context, methods["encode"], methods["draw_prior"])
 
 
 def style_match(context: EvalContext) -> dict[str, Any]:
     """Do as `prior_match` for the styles of a semi-supervised model."""
-    return match(context, encode=lambda found: found.style, draws="draw_style")
+    methods = context.system.model.methods
+    return match(context, lambda *inputs: methods["encode"](*inputs).style, methods["draw_style"])
 
 
-def match(context: EvalContext, *, encode: Any, draws: str) -> dict[str, Any]:
-    """Compare what `encode` takes of the model's codes with what its method `draws` draws; see `prior_match`."""
-    methods, key = context.system.model.methods, context.key
-    encoder = jax.jit(lambda variables, x: encode(methods["encode"](variables, key, x)))
-    codes = jnp.concatenate([encoder(context.variables, batch["x"]) for batch in context.test()])[:MOST]
+def aggregate_match(context: EvalContext) -> dict[str, Any]:
+    """Do as `prior_match` for one draw of each q(z|x) of a VAE, whose aggregate is E_x q(z|x), against N(0, I).
+
+    Returns:
+        Also 'rate', the mean of KL(q(z|x) || N(0, I)) in nats, and its two parts (Hoffman and Johnson 2016):
+        'aggregate' KL(E_x q(z|x) || N(0, I)), all that a Wasserstein autoencoder asks to vanish, and 'information'
+        between x and z, which the rate charges as well and so pulls each q(z|x) over those of other pictures. Both are
+        estimates: E_x is the mean over the held-out pictures, which bounds the information by log n. 'posterior_std' is
+        that of q(z|x).
+    """
+    encode = context.system.model.methods["encode"]
+
+    def draw_code(variables: Variables, key: Array, x: Array) -> Array:
+        found = encode(variables, key, x)
+        return found.mean + jnp.exp(found.log_std) * jax.random.normal(key, found.mean.shape)
+
+    size = context.config.model.latent_dim
+    found = match(context, draw_code, lambda variables, key, num: jax.random.normal(key, (num, size)))
+    posteriors = [encode(context.variables, context.key, batch["x"]) for batch in context.test()]
+    mean, log_std = (jnp.concatenate([getattr(q, name) for q in posteriors]) for name in ("mean", "log_std"))
+    return found | rate_parts(context.key, mean, log_std) | {"posterior_std": float(jnp.mean(jnp.exp(log_std)))}
+
+
+def rate_parts(key: Array, mean: Array, log_std: Array, *, num_draws: int = 64) -> dict[str, float]:
+    """Return the mean rate of Gaussian posteriors, and its parts 'information' and 'aggregate', nats.
+
+    rate = information + aggregate:  E KL(q(z|x) || p) = E KL(q(z|x) || q(z)) + KL(q(z) || p),  q(z) = E_x q(z|x).
+
+    Args:
+        key: of the draws.
+        mean: [N, Z].
+        log_std: [N, Z].
+        num_draws: of each posterior.
+    """
+    rate = 0.5 * jnp.sum(mean**2 + jnp.exp(2.0 * log_std) - 1.0 - 2.0 * log_std, axis=1)
+
+    def information(key: Array) -> Array:
+        z = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        off = (z[:, None] - mean[None]) * jnp.exp(-log_std)[None]
+        log_q = jnp.sum(-0.5 * off**2 - log_std[None], axis=-1)  # [N, N], of each draw under each posterior
+        return jnp.mean(jnp.diagonal(log_q) - jax.nn.logsumexp(log_q, axis=1)) + jnp.log(float(len(mean)))
+
+    shared = float(jnp.mean(jax.lax.map(information, jax.random.split(key, num_draws))))
+    total = float(jnp.mean(rate))
+    return {"rate": total, "information": shared, "aggregate": total - shared}
+
+
+def match(context: EvalContext, encode: Any, draw: Any) -> dict[str, Any]:
+    """Compare codes with draws; see `prior_match`.
+
+    Args:
+        context: of the run.
+        encode: (variables, key, x) -> codes [B, Z].
+        draw: (variables, key, num) -> [num, Z].
+    """
+    key = context.key
+    encoder = jax.jit(encode)
+    found = [encoder(context.variables, jax.random.fold_in(key, i), b["x"]) for i, b in enumerate(context.test())]
+    codes = jnp.concatenate(found)[:MOST]
     num = len(codes)
     keys = jax.random.split(jax.random.fold_in(key, 1), 12)
-    drawn = [methods[draws](context.variables, k, num) for k in keys]
+    drawn = [draw(context.variables, k, num) for k in keys]
     kernel = divergences.rbf_kernel(bandwidth=metrics.median_distance(codes, drawn[0]))
     test = jax.jit(lambda k, x, y: metrics.two_sample_test(k, x, y, kernel, permutations=500))(key, codes, drawn[0])
     floor = [float(divergences.mmd_squared(x, y, kernel)) for x, y in zip(drawn[2::2], drawn[3::2])]
@@ -74,7 +130,7 @@ def class_agreement(context: EvalContext) -> dict[str, Any]:
 
 
 def label_some(share: float) -> transforms.Transform:
-    """Return what adds 'labelled': the same share of pictures in every pass, chosen by a hash of their stored levels."""
+    """Return what adds 'labelled': the same share of pictures in every pass, chosen by a hash of their levels."""
 
     def transform(key: Array, batch: Any) -> Any:
         del key

@@ -79,12 +79,14 @@ class DCGANDiscriminator(nn.Module):
     kernel_size: side of the kernels.
     axis_name: mapped axis of batch normalization under pmap.
     dtype: compute dtype.
+    score_bias: whether the score has a bias; leave it out where the loss sees differences of scores alone (WGAN).
     """
 
     features: Sequence[int]
     kernel_size: int = 4
     axis_name: str | None = None
     dtype: Any = None
+    score_bias: bool = True
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Array:
@@ -98,7 +100,7 @@ class DCGANDiscriminator(nn.Module):
         for width in inner:
             x = norm()(down(width, use_bias=False)(x), train=train)
             x = jax.nn.leaky_relu(x, 0.2)
-        return conv(1, kernel_size=base, padding="VALID")(x)[:, 0, 0, 0]
+        return conv(1, kernel_size=base, padding="VALID", use_bias=self.score_bias)(x)[:, 0, 0, 0]
 
 
 def base_side(shape: Sequence[int], features: Sequence[int]) -> int:

@@ -39,13 +39,15 @@ class Game(NamedTuple):
     regularizers: Mapping[str, Regularizer]
     condition_of: Callable[[Batch], PyTree] | None
     prior: Prior
+    score_shape: tuple[int, ...] = ()  # of one example's scores; () for one score
 
 
 def init_game(game: Game, key: Array, batch: Batch) -> Variables:
     """Initialise both players on the first example of the batch.
 
     Raises:
-        ValueError: if the generator's examples are not shaped like the data, or the scores are not `[B]`.
+        ValueError: if the generator's examples are not shaped like the data, or the scores are not `[B]`
+            (`[B, *score_shape]`).
     """
     one = {name: value[:1] for name, value in batch.items()}
     told = _told_of(game, one)
@@ -55,8 +57,9 @@ def init_game(game: Game, key: Array, batch: Batch) -> Variables:
     if fake.shape != one["x"].shape:
         raise ValueError(f"The generator makes examples {fake.shape[1:]}, but the data are {one['x'].shape[1:]}.")
     discriminator, discriminator_state, scores = init_player(game.discriminator, discriminator_key, one["x"], *told)
-    if scores.shape != (1,):
-        raise ValueError(f"A discriminator gives one score an example, [B]; this one gives {scores.shape} for one.")
+    if scores.shape != (1, *game.score_shape):
+        wanted = f"scores {game.score_shape} of each example" if game.score_shape else "one score an example, [B]"
+        raise ValueError(f"A discriminator gives {wanted}; this one gives {scores.shape} for one.")
     params = {"generator": generator, "discriminator": discriminator}
     return Variables(params, {"generator": generator_state, "discriminator": discriminator_state})
 

@@ -82,6 +82,7 @@ def gan(
     discriminator_after: AfterFn | None = None,
     condition_of: Callable[[Batch], PyTree] | None = None,
     prior: Prior = jax.random.normal,
+    score_shape: Sequence[int] = (),
 ) -> GenerativeModel:
     """Bind a generator and a discriminator into a model, with players of these names.
 
@@ -99,6 +100,8 @@ def gan(
         condition_of: batch -> what both networks are told of each example (its label, say), None for nothing.
             Generated examples are made under the conditions of the minibatch.
         prior: (key, shape) -> latents; the standard normal unless given.
+        score_shape: of the scores of one example, for discriminators that judge it in parts (steps of a series,
+            patches) and losses that take `[B, *score_shape]`; () for one score.
 
     Returns:
         A model whose methods are `generate`, `interpolate`, `arithmetic` and `score` of
@@ -115,6 +118,7 @@ def gan(
         dict(regularizers or {}),
         condition_of,
         prior,
+        tuple(score_shape),
     )
     methods = {"generate": play.generate, "interpolate": play.interpolate}
     methods |= {"arithmetic": play.arithmetic, "score": play.score}

@@ -1,4 +1,4 @@
-"""A prior over the codes of a frozen first stage (van den Oord et al. 2017, section 3.3; Razavi et al. 2019, section 3.2).
+"""A prior over the codes of a frozen first stage (van den Oord et al. 2017, 3.3; Razavi et al. 2019, 3.2).
 
     p(x) = sum over codes of p(x|codes) prod_l P_l(codes_l | codes before, condition)
 
@@ -43,8 +43,8 @@ def code_prior(
     """Bind a frozen stage and the priors of its grids.
 
     Args:
-        stage: with the methods codes, from_codes, sample_from_codes and, where it has a likelihood, code_distortion; see
-            `vq_vae_ema`.
+        stage: with the methods codes, from_codes, sample_from_codes and, where it has a likelihood, code_distortion;
+            see `vq_vae_ema`.
         levels: one for each of its grids.
         stage_name: under which `init` is given the stage's Variables.
         condition_of: batch -> what the priors are told, such as its labels; None: unconditional.
@@ -118,7 +118,8 @@ def code_prior(
         codes = stage.methods["codes"](variables.state["stage"], key, x)
         batches = (_level_batch(level, codes, index, condition) for index, level in enumerate(levels))
         return tuple(
-            level.prior.log_prob.fn(own_variables(variables, level), key, batch) for level, batch in zip(levels, batches)
+            level.prior.log_prob.fn(own_variables(variables, level), key, level_batch)
+            for level, level_batch in zip(levels, batches)
         )
 
     def log_prob(variables: Variables, key: Array, batch: Batch) -> Array:

@@ -120,9 +120,9 @@ def transformer_prior(network: nn.Module, *, grid: tuple[int, int], conditional:
         conditional: whether batches have a class under 'condition', int32 [B].
 
     Returns:
-        A model of batches {'x': integers [B, h, w, 1], 'condition': ...} with one update 'transformer'; metrics nats and
-        accuracy. `log_prob` is exact. `sample` takes the options grid (static; larger ones by the sliding window) and
-        temperature, and returns int32 [num, H, W, 1].
+        A model of batches {'x': integers [B, h, w, 1], 'condition': ...} with one update 'transformer'; metrics nats
+        and accuracy. `log_prob` is exact. `sample` takes the options grid (static; larger ones by the sliding window)
+        and temperature, and returns int32 [num, H, W, 1].
     """
 
     window = grid

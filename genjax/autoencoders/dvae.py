@@ -5,8 +5,8 @@ in training it is relaxed to a point of the simplex,
 
     y = softmax((l + g) / tau),   g_k independent Gumbel,        argmax y ~ q, and y -> its one-hot as tau -> 0
 
-(Jang et al. 2017, arXiv:1611.01144, eq. 2; Maddison et al. 2017), on which the decoder's first layer, a matrix of K code
-vectors, works as on one-hot codes. With a uniform prior the objective is that of a VAE,
+(Jang et al. 2017, arXiv:1611.01144, eq. 2; Maddison et al. 2017), on which the decoder's first layer, a matrix of K
+code vectors, works as on one-hot codes. With a uniform prior the objective is that of a VAE,
 
     distortion + beta rate,   distortion = -log p(x|y),   rate = sum over places KL(q || uniform)
 
@@ -117,9 +117,10 @@ def dvae(
         rate_weight: step -> beta.
 
     Returns:
-        A model with one update 'dvae' that moves 'encoder' and 'decoder'; metrics distortion and rate (nats), temperature
-        and rate_weight. `sample` and the methods are those of `vq_vae_ema`, with codes argmax l, and logits(x) ->
-        [B, h, w, K]. `log_prob` is the bound -distortion - rate at codes drawn from q, unrelaxed, beta = 1.
+        A model with one update 'dvae' that moves 'encoder' and 'decoder'; metrics distortion and rate (nats),
+        temperature and rate_weight. `sample` and the methods are those of `vq_vae_ema`, with codes argmax l, and
+        logits(x) -> [B, h, w, K]. `log_prob` is the bound -distortion - rate at codes drawn from q, unrelaxed, beta =
+        1.
     """
 
     def logits_of(variables: Variables, x: Array) -> Array:

@@ -4,12 +4,15 @@ Of each picture x some directions t_v(x) are known in which it may move without 
 shifts, turns and the like (`genjax.autoencoders.tangents`), or those that an autoencoder has found (Rifai et al.
 2011b, the manifold tangent classifier). The classifier's outputs g are asked to stay as they are along them:
 
-    minimize  E [ -log p(c|x) + lambda sum_v |J_g(x) t_v(x)|^2 ],     log p(c|x) = log softmax(g(x))_c           (2), (5)
+    minimize  E [ -log p(c|x) + lambda sum_v |J_g(x) t_v(x)|^2 ],     g = p(.|x) = softmax(l(x))                (2), (5)
 
-Each J_g t_v is one forward-mode derivative; no Jacobian is formed. The second term needs no label: pictures without
-one (weight 0) still say along which directions the classifier is to be flat. That is where it helps most, since at the
-labelled pictures alone the outputs can be made flat by saturation. As a generative model it is one of labels given
-pictures: `batch['x']` is the label, `batch['image']` the picture, and samples are labels drawn for given pictures.
+Each J_g t_v is one forward-mode derivative; no Jacobian is formed. Outputs are probabilities, bounded as the paper's
+are. Asked of the logits l instead, the same makes a classifier worse, however small lambda is: it is paid for every
+picture alike, those far from any boundary included, by unlearning. The second term needs no label: pictures without one
+(weight 0) still say where p is to be flat, and so push the boundary away from them.
+
+As a generative model it is one of labels given pictures: `batch['x']` is the label, `batch['image']` the picture, and
+samples are labels drawn for given pictures.
 """
 
 from typing import Callable
@@ -63,11 +66,11 @@ def tangent_classifier(
     Returns:
         A model of 'x' int32 [B], the label, given 'image' [B, *shape]; batches may have 'weight' [B] as well, which the
         first term of each example is multiplied by, 0 where the label is not to be looked at. One update 'classifier',
-        metrics nats (-log p(c|x), weighted), invariance (the penalty without lambda). `log_prob` is exact. `sample` draws labels
-        for the images [num_samples, *shape] that are its condition. Methods, each (variables, key, ...):
+        metrics nats (-log p(c|x), weighted), invariance (the penalty without lambda). `log_prob` is exact. `sample`
+        draws labels for the images [num_samples, *shape] that are its condition. Methods, each (variables, key, ...):
 
         classify(images) -> [B, K]      log p(c|x)
-        logits(images) -> [B, K]        g
+        logits(images) -> [B, K]        l
     """
 
     def logits(params: dict, images: Array) -> Array:
@@ -85,7 +88,7 @@ def tangent_classifier(
 
     def loss(variables: Variables, batch: Batch, key: Array, step: Array) -> tuple[Array, Aux]:
         del step
-        outputs = lambda images: logits(variables.params, images)
+        outputs = lambda images: jax.nn.softmax(logits(variables.params, images))
         weights = batch.get("weight", jnp.ones(batch["x"].shape[:1]))
         nats = -jnp.mean(weights * log_prob(variables, key, batch))
         invariance = jnp.mean(tangent_penalty(outputs, batch["image"], tangents(batch["image"])))

@@ -3,19 +3,19 @@
 A VAE's Gaussian p(x|z) compares pixels, and blurs. Here what a discriminator sees of a picture, its features f in some
 layer, is modelled instead: p(f(x)|z) = N(f(x); f(x~), I), x~ = decoder(z), z ~ q(z|x). With the terms
 
-    prior   KL(q(z|x) || N(0, I))                                                                           (6)
-    like    |f(x) - f(x~)|^2 / 2 + const            in nats                                                 (7), (8)
-    gan     log D(x) + log(1 - D(x~)) + log(1 - D(x_p)),   x_p = decoder(z_p), z_p ~ N(0, I)                 (3)
+    prior   KL(q(z|x) || N(0, I))                                                                           (4)
+    like    |f(x) - f(x~)|^2 / 2 + const            in nats                                                 (6), (7)
+    gan     log D(x) + log(1 - D(x~)) + log(1 - D(x_p)),   x_p = decoder(z_p), z_p ~ N(0, I)                (10)
 
 a step (Algorithm 1) moves each player by the terms that are its own:
 
     encoder         descends   prior + like
-    decoder         descends   gamma like - log D(x~) - log D(x_p)
+    decoder         descends   gamma like - log D(x~) - log D(x_p)                                           (9)
     discriminator   descends   -gan, without like: it would make all features alike
 
-The decoder descends -log D instead of the paper's log(1 - D) (there in (3)): same fixed point, and a gradient while the
-discriminator wins; the losses on scores are arguments. The updates are made one after the other, each on what the one
-before has changed.
+The decoder descends -log D instead of the paper's log(1 - D) (there in (10)): same fixed point, and a gradient while
+the discriminator wins; the losses on scores are arguments. The updates are made one after the other, each on what the
+one before has changed.
 """
 
 from typing import Any, NamedTuple, Sequence
@@ -75,7 +75,7 @@ def feature_distortion(features: Array, others: Array) -> Array:
     Returns:
         [B], nats.
 
-    Reference: Larsen et al. 2016, eq. 7 and 8.
+    Reference: Larsen et al. 2016, eq. 6 and 7.
     """
     if features.ndim < 2 or features.shape != others.shape:
         raise ValueError(f"features have shapes {features.shape} and {others.shape}; both must be the same [B, ...].")
@@ -135,7 +135,8 @@ def vae_gan(
     def encoder_update(variables: Variables, batch: Batch, key: Array, step: Array) -> tuple[Array, Aux]:
         del step
         posterior, remade = again(variables.params, batch["x"], key)
-        like = feature_distortion(judge(variables.params, batch["x"]).features, judge(variables.params, remade).features)
+        seen, again_seen = (judge(variables.params, x).features for x in (batch["x"], remade))
+        like = feature_distortion(seen, again_seen)
         metrics = {"rate": jnp.mean(analytic_rate(posterior, posterior.mean)), "like": jnp.mean(like)}
         return metrics["rate"] + metrics["like"], Aux(variables.state, metrics)
 

@@ -12,7 +12,7 @@ While the model is trained all codes are equally likely a priori. As q(z|x) is a
 
     log p(x) >= log p(x|e) - h w log K,
 
-and a prior that is fitted to the codes afterwards (`genjax.autoencoders.code_prior`) takes the place of the second term.
+and a prior that is fitted to the codes afterwards (`genjax.autoencoders.code_prior`) takes the second term's place.
 """
 
 import math
@@ -261,4 +261,5 @@ def _bind(encoder: nn.Module, decoder: nn.Module, likelihood: Likelihood, grid: 
 def require_grid(z: Array, x: Array, grid: tuple[int, int]) -> None:
     """Refuse, by a ValueError, an encoder's answer that is no grid of the size told."""
     if z.ndim != 4 or z.shape[:3] != (x.shape[0], *grid):
-        raise ValueError(f"the encoder returned shape {z.shape}; codes on a grid {grid} need {(x.shape[0], *grid)} + [D].")
+        wanted = f"{(x.shape[0], *grid)} + [D]"
+        raise ValueError(f"the encoder returned shape {z.shape}; codes on a grid {grid} need {wanted}.")

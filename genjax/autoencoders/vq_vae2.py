@@ -63,7 +63,7 @@ class TwoLevelDecoder(nn.Module):
 
 
 class _Answer(NamedTuple):
-    """What the encoders make of a batch: of each level code vectors with gradient, codes and `quantization.Quantized`."""
+    """What the encoders make of a batch, of each level."""
 
     top: vq.Quantized
     bottom: vq.Quantized

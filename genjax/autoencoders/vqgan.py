@@ -2,13 +2,16 @@
 
     L_rec   = mean |x - x~| + p(x, x~)                         p a perceptual distance                  (section 3.1)
     L_VQ    = L_rec + codebook and commitment terms                                                            (4)
-    L_GAN   = hinge on scores of patches, real x against x~ = decoder(quantized)                               (5)
+    L_GAN   = scores of patches, real x against x~ = decoder(quantized)                                        (5)
 
     encoder and decoder descend   L_VQ - weight lambda mean D(x~)
+    the discriminator descends    mean max(0, 1 - D(x)) + mean max(0, 1 + D(x~))
     lambda = |dL_rec / dG| / (|dL_GAN / dG| + delta),   G the decoder's last layer                             (7)
 
 so that both terms pull equally at the picture. The discriminator joins at a step of its own, before which the pictures
-are not worth judging. Code vectors are moving averages (`genjax.autoencoders.quantization`).
+are not worth judging. As the authors' code has it, and their text has not: |x - x~| beside p, the hinge instead of
+(5)'s logarithms, and the weight. Code vectors are moving averages (`genjax.autoencoders.quantization`), not moved by
+(4).
 
 The perceptual network's arrays lie in the state, as everything frozen does. The prior of the codes is a transformer
 (`code_transformer`), bound by `code_prior`; encoder and decoder are convolutions, so that a grid of codes larger than

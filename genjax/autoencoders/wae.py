@@ -32,14 +32,19 @@ Kernel = Callable[[Array, Array], Array]  # x [N, D], y [M, D] -> [N, M]
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-def imq_kernels(latent_dim: int, imq: Callable[..., Kernel], *, std: float = 1.0, scales: Sequence[float] = SCALES) -> Kernel:
+def imq_kernels(
+    latent_dim: int, imq: Callable[..., Kernel], *, std: float = 1.0, scales: Sequence[float] = SCALES
+) -> Kernel:
     """Return the mean of inverse multiquadratic kernels C / (C + |x - y|^2) over several C.
+
+    One C alone has no gradient for codes much further off than its root, and none for details much finer. The paper has
+    one; its authors' code sums these seven, so that its weight is seven times ours.
 
     Args:
         latent_dim: Z.
         imq: (scale=C) -> kernel, such as `genjax.classical.divergences.imq_kernel`.
         std: of the prior; C = 2 Z std^2 is the expected squared distance of two draws (section 4).
-        scales: what C is multiplied with; the paper's experiments sum over these.
+        scales: what C is multiplied with.
     """
     kernels = [imq(scale=2.0 * latent_dim * std**2 * scale) for scale in scales]
     return lambda x, y: sum(kernel(x, y) for kernel in kernels) / len(kernels)

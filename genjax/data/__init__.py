@@ -4,6 +4,7 @@ Importing this imports none of TensorFlow, TFDS, grain, scikit-learn or pillow: 
 loader that needs it is opened.
 """
 
+from genjax.data import captioned_digits  # their sentences, and the reader of pictures
 from genjax.data import toy2d  # densities over the plane, as oracles
 from genjax.data import transforms  # (key, batch) -> batch, on the device
 from genjax.data.loader import Loader  # an endless, shuffled, resumable stream of batches
@@ -19,6 +20,7 @@ __all__ = [
     "Source",
     "SourceInfo",
     "available_splits",
+    "captioned_digits",
     "from_arrays",
     "one_pass",
     "open_source",

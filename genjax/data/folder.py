@@ -41,19 +41,23 @@ def list_splits(data_dir: str) -> dict[str, list[ImageFile]]:
         raise UserError(f"There is no folder {data_dir!r} of images: data.name='folder' reads those under data.dir.")
     if (root / "train").is_dir():
         given = [name for name in ("train", "valid", "test") if (root / name).is_dir()]
-        return {name: _list_images(root / name) for name in given}
-    files = _list_images(root)
+        return {name: list_images(root / name) for name in given}
+    files = list_images(root)
     split = {"train": [file for file in files if not _is_test(file, root)]}
     split["test"] = [file for file in files if _is_test(file, root)]
     return {name: files for name, files in split.items() if files}
 
 
 def _is_test(file: ImageFile, root: pathlib.Path) -> bool:
-    name = file.path.relative_to(root).as_posix().encode()
-    return int.from_bytes(hashlib.sha256(name).digest()[:8]) % 10 == 0
+    return is_test_name(file.path.relative_to(root).as_posix())
 
 
-def _list_images(root: pathlib.Path) -> list[ImageFile]:
+def is_test_name(name: str) -> bool:
+    """Return whether a picture of this name is test, where the splits are not given."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % 10 == 0
+
+
+def list_images(root: pathlib.Path) -> list[ImageFile]:
     """Return the images below a folder; hidden files and folders are passed over."""
     from PIL import Image
 
@@ -82,9 +86,9 @@ def open_folder(name: str, splits: dict[str, list[ImageFile]], size: int | None,
     """
     every = [file for files in splits.values() for file in files]
     labels = tuple(sorted({file.label for file in every}))
-    channels = _channels(every[0].path)
-    shape = _read(every[0].path, size, channels).shape
-    read_x = _image_reader([file.path for file in splits[split]], size, shape)
+    channels = channels_of(every[0].path)
+    shape = read_image(every[0].path, size, channels).shape
+    read_x = image_reader([file.path for file in splits[split]], size, shape)
     label = np.array([labels.index(file.label) for file in splits[split]], np.int32)
 
     def read(indices: np.ndarray) -> Examples:
@@ -96,7 +100,7 @@ def open_folder(name: str, splits: dict[str, list[ImageFile]], size: int | None,
     return Source(info, len(label), read, in_memory=False)
 
 
-def _image_reader(
+def image_reader(
     paths: list[pathlib.Path], size: int | None, shape: tuple[int, ...]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function indices [N] -> uint8 [N, *shape] that keeps what it has decoded, where all of it fits."""
@@ -106,7 +110,7 @@ def _image_reader(
     def read_one(index: int) -> np.ndarray:
         x = kept.get(index)
         if x is None:
-            x = _read(paths[index], size, shape[2], shape)
+            x = read_image(paths[index], size, shape[2], shape)
             if fits:
                 kept[index] = x
         return x
@@ -114,7 +118,8 @@ def _image_reader(
     return lambda indices: np.stack([read_one(index) for index in indices.tolist()])
 
 
-def _channels(path: pathlib.Path) -> int:
+def channels_of(path: pathlib.Path) -> int:
+    """Return 1 for a grey image, 3 for any other."""
     from PIL import Image
 
     try:
@@ -124,7 +129,7 @@ def _channels(path: pathlib.Path) -> int:
         raise UserError(f"{str(path)!r} is not an image that pillow can read ({error}): mend or remove it.") from error
 
 
-def _read(path: pathlib.Path, size: int | None, channels: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
+def read_image(path: pathlib.Path, size: int | None, channels: int, shape: tuple[int, ...] | None = None) -> np.ndarray:
     """Return one image, uint8 [H, W, C], of the wanted shape."""
     from PIL import Image
 

@@ -3,10 +3,18 @@
 | name | x | levels | from |
 |---|---|---|---|
 | `digits` | uint8 [8, 8, 1] | 17 | scikit-learn |
+| `captioned_digits[/<side>]` | uint8 [side, side, 3], side 16 or 24, with 'text' int32 [10] | 256 | those, on a canvas |
 | `toy2d/<set>` | float32 [2] | real | generated; `genjax.data.toy2d` has the densities |
+| `sines/<T>` | float32 [T, 1] | real | generated: `genjax.data.series` |
+| `melodies` | float32 [8, 8], with 'previous' | one-hot | likewise |
+| `iris`, `wine` | float32 [4], [13], with 'index' | real | scikit-learn |
 | `photos/<size>` | uint8 [size, size, 3] | 256 | photographs inside scikit-learn and scikit-image |
 | `pydocs/<T>[/<stride>]` | int32 [T] | 256 | the text inside CPython's `pydoc_data.topics`, as bytes |
 | `folder[/<size>]` | uint8 [H, W, C] | 256 | the images under `data_dir` |
+| `pairs/<map>[/<set>]`, `domains/<map>[/<set>]`, `looks/<looks>[/<set>]` | as in `<set>`, or 3 channels | as in `<set>` |\
+ `digits` or another set, and a map of each picture: `genjax.data.domains` |
+| `folder_pairs[/<size>]`, `folder_domains[/<size>]` | uint8 [H, W, C] | 256 | the images under `data_dir`/A and /B:\
+ `genjax.data.folder_domains` |
 | any TFDS image set, `mnist`, `cifar10`, ...`[/<size>]` | uint8 [H, W, C] | 256 | prepared under `data_dir` |
 | any TFDS text set, `tiny_shakespeare/<T>[/<stride>]` | int32 [T] | 256 | prepared under `data_dir` |
 
@@ -60,7 +68,8 @@ def embedded_names() -> tuple[str, ...]:
     """Return the names of the sets that need no files; photos and pydocs stand for their default size."""
     from genjax.data import toy2d
 
-    return ("digits", "photos", "pydocs", *(f"toy2d/{name}" for name in toy2d.SETS))
+    plain = ("digits", "captioned_digits", "photos", "pydocs", "sines", "melodies", "iris", "wine")
+    return (*plain, *(f"toy2d/{name}" for name in toy2d.SETS))
 
 
 def _find_opener(name: str, data_dir: str) -> Opener:
@@ -70,6 +79,12 @@ def _find_opener(name: str, data_dir: str) -> Opener:
         from genjax.data import embedded
 
         return Opener(("train", "test"), embedded.open_digits)
+    if head == "captioned_digits":
+        from genjax.data import captioned_digits
+
+        side = (*_whole_numbers(name, rest, "captioned_digits/16", at_most=1), 16)[0]
+        captioned_digits.places(side)  # refuses a side there is not
+        return Opener(("train", "test"), functools.partial(captioned_digits.open_captioned_digits, name, side))
     if head == "toy2d":
         from genjax.data import toy2d
 
@@ -87,6 +102,23 @@ def _find_opener(name: str, data_dir: str) -> Opener:
 
         window, stride = text.window_and_stride(_whole_numbers(name, rest, "pydocs/256", at_most=2))
         return Opener(("train", "test"), functools.partial(text.open_pydocs, name, window, stride))
+    if head in ("pairs", "domains", "looks"):
+        return _find_domains(name, data_dir)
+    if head in ("folder_pairs", "folder_domains"):
+        return _find_two_folders(name, data_dir)
+    if head == "sines":
+        from genjax.data import series
+
+        length = (*_whole_numbers(name, rest, "sines/30", at_most=1), 30)[0]
+        return Opener(("train", "test"), functools.partial(series.open_sines, name, length))
+    if head == "melodies" and not rest:
+        from genjax.data import series
+
+        return Opener(("train", "test"), series.open_melodies)
+    if head in ("iris", "wine") and not rest:
+        from genjax.data import tabular
+
+        return Opener(("train", "test"), functools.partial(tabular.open_table, head))
     if head == "folder":
         from genjax.data import folder
 
@@ -94,6 +126,42 @@ def _find_opener(name: str, data_dir: str) -> Opener:
         files = folder.list_splits(data_dir)
         return Opener(tuple(files), functools.partial(folder.open_folder, name, files, size[0] if size else None))
     return _find_prepared(name, data_dir)
+
+
+def _find_domains(name: str, data_dir: str) -> Opener:
+    """Return how domains that are made of a set of pictures are opened."""
+    from genjax.data import domains
+
+    head, _, rest = name.partition("/")
+    kind, _, base_name = rest.partition("/")
+    base_name = base_name or "digits"
+    known = domains.LOOKS if head == "looks" else domains.MAPS
+    if kind not in known:
+        raise UserError(f"There are no domains {name!r}; there are {', '.join(f'{head}/{kind}' for kind in known)}.")
+    base = _find_opener(base_name, data_dir)
+
+    def opened(split: str) -> Source:
+        source = base.open(split)
+        if len(source.info.shape) != 3 or not source.info.levels:
+            raise UserError(f"{name!r} is to be made of {base_name!r}, which holds no pictures: name a set of pictures.")
+        if head == "looks":
+            return domains.open_looks(name, kind, source, split)
+        opener = domains.open_pairs if head == "pairs" else domains.open_domains
+        return opener(name, domains.MAPS[kind], source, split)
+
+    return Opener(base.splits, opened)
+
+
+def _find_two_folders(name: str, data_dir: str) -> Opener:
+    """Return how a user's pictures of two domains are opened."""
+    from genjax.data import folder_domains
+
+    head, _, rest = name.partition("/")
+    paired = head == "folder_pairs"
+    size = _whole_numbers(name, rest, f"{head}/64", at_most=1)
+    files = folder_domains.list_splits(data_dir, paired=paired)
+    opener = folder_domains.open_folder_pairs if paired else folder_domains.open_folder_domains
+    return Opener(tuple(files), functools.partial(opener, name, files, size[0] if size else None))
 
 
 def _find_prepared(name: str, data_dir: str) -> Opener:
@@ -104,8 +172,9 @@ def _find_prepared(name: str, data_dir: str) -> Opener:
     if found is None:
         raise UserError(
             f"There is no data set {name!r}{_closest(name, *prepared.names(data_dir))}; embedded are digits, "
-            f"photos/<size>, pydocs/<T> and toy2d/<set>, 'folder' reads the images under data.dir, and a TFDS set "
-            f"must lie prepared under {prepared.root(data_dir)}: prepare it once, where TensorFlow is installed, with "
+            f"captioned_digits/<side>, photos/<size>, pydocs/<T>, sines/<T>, melodies, iris, wine and toy2d/<set>, "
+            f"'folder' reads the images under data.dir, and a TFDS set must lie prepared under "
+            f"{prepared.root(data_dir)}: prepare it once, where TensorFlow is installed, with "
             f"`{prepared.download_command(name, data_dir)}`."
         )
     return Opener(found.splits, functools.partial(prepared.open_prepared, found))

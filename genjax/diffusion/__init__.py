@@ -27,6 +27,7 @@ from genjax.diffusion.energy import (
     mala_step,
     score_of,
 )
+from genjax.diffusion.given_pictures import WithPictures, with_more_channels
 from genjax.diffusion.guidance import (
     classifier_free,
     classifier_free_by_scale,
@@ -45,8 +46,10 @@ from genjax.diffusion.learned_variance import (
     respaced,
     step_bound,
 )
+from genjax.diffusion.mask_channel import known_and_mask, mask_channel, random_boxes
 from genjax.diffusion.multistep import dpm_solver, unipc
 from genjax.diffusion.ncsn import among, geometric_sigmas, ncsn
+from genjax.diffusion.path_bound import PathBound, path_bound
 from genjax.diffusion.probability_flow import adaptive_draw, flow_sampler, ode_log_prob, ode_sampler
 from genjax.diffusion.sampler import Sampler, Step, Trajectory, draw, draw_from, draw_trajectory
 from genjax.diffusion.score_matching import (
@@ -64,6 +67,14 @@ from genjax.diffusion.score_sde import flow_likelihood, score_sde, uniform_betwe
 from genjax.diffusion.singlestep import dpm_solver_singlestep
 from genjax.diffusion.step_samplers import StepSampler, importance_steps, uniform_steps
 from genjax.diffusion.stochastic import corrected, euler_maruyama, reverse_diffusion
+from genjax.diffusion.super_resolution import (
+    augmented,
+    average_pool,
+    cascade,
+    enlarged,
+    low_resolution,
+    super_resolution,
+)
 
 __all__ = [
     "BoundTerms",
@@ -76,6 +87,7 @@ __all__ = [
     "LogDensity",
     "NoisyClassifier",
     "Objective",
+    "PathBound",
     "Reverse",
     "Sampler",
     "Score",
@@ -83,12 +95,16 @@ __all__ = [
     "Step",
     "StepSampler",
     "Trajectory",
+    "WithPictures",
     "adaptive_draw",
     "among",
     "ancestral",
     "ancestral_step",
     "annealed_langevin",
+    "augmented",
+    "average_pool",
     "bound_terms",
+    "cascade",
     "classification_loss",
     "classifier_free",
     "classifier_free_by_scale",
@@ -112,6 +128,7 @@ __all__ = [
     "edm",
     "edm_sampler",
     "energy_model",
+    "enlarged",
     "euler_maruyama",
     "explicit_score_loss",
     "flow_likelihood",
@@ -123,6 +140,7 @@ __all__ = [
     "importance_steps",
     "inpainted",
     "invert",
+    "known_and_mask",
     "labels",
     "langevin_chain",
     "learned_ancestral",
@@ -130,14 +148,18 @@ __all__ = [
     "learned_log_variance",
     "log_normal_sigmas",
     "log_partition",
+    "low_resolution",
     "mala_chain",
     "mala_step",
+    "mask_channel",
     "mean_shifted",
     "ncsn",
     "ode_log_prob",
     "ode_sampler",
     "on_path",
+    "path_bound",
     "prior_kl",
+    "random_boxes",
     "respaced",
     "reverse_diffusion",
     "score_matching",
@@ -149,10 +171,12 @@ __all__ = [
     "sliced_score_loss_vr",
     "step_bound",
     "step_variances",
+    "super_resolution",
     "total_bound",
     "transition_kl",
     "uniform_between",
     "uniform_steps",
     "unipc",
     "whole_bound",
+    "with_more_channels",
 ]

@@ -21,6 +21,7 @@ from genjax.evaluation.precision_recall import DensityCoverage, density_coverage
 from genjax.evaluation.precision_recall import PrecisionRecall, improved_precision_recall  # Kynkaanniemi's
 from genjax.evaluation.reconstruction import gaussian_ssim, uniform_ssim  # structural similarity, two windows
 from genjax.evaluation.reconstruction import mean_squared_error, psnr  # one value a picture
+from genjax.evaluation.reconstruction import sharpness  # of one picture, by its Laplacian
 from genjax.evaluation.wasserstein import sliced_wasserstein  # over random directions
 from genjax.evaluation.wasserstein import wasserstein2, wasserstein2_floor  # exact, between clouds of points
 
@@ -56,6 +57,7 @@ __all__ = [
     "mode_coverage",
     "moments",
     "psnr",
+    "sharpness",
     "sliced_wasserstein",
     "streamed_moments",
     "two_sample_test",

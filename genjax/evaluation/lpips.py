@@ -32,7 +32,7 @@ from genjax.errors import UserError
 from genjax.evaluation.classifier import Network, Recipe
 from genjax.nn.conv import conv2d
 
-# VGG16: places of the convolutions among torchvision's layers, block by block; each block but the first is pooled before.
+# VGG16: places of the convolutions among torchvision's layers, block by block; all but the first are pooled before.
 BLOCKS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of the lpips package, for pictures in [-1, 1]
 EPSILON = 1e-10
@@ -62,7 +62,7 @@ def load_lpips_weights(path: str | pathlib.Path) -> LpipsWeights:
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise UserError(f"there is no file {path} with weights of LPIPS; see genjax/evaluation/lpips.py for its format.")
+        raise UserError(f"there is no file {path} with weights of LPIPS; genjax/evaluation/lpips.py has its format.")
     with np.load(path) as file:
         arrays = {name: np.asarray(file[name], np.float32) for name in file.files}
     layers = [index for block in BLOCKS for index in block]

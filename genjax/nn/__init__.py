@@ -1,5 +1,6 @@
 """Linen blocks that two families or more use; no losses."""
 
+from genjax.nn.adm import AdaptiveBlock, ablated_unet, adaptive_parts
 from genjax.nn.attention import PixelAttention
 from genjax.nn.conv import Conv, ConvTranspose, conv2d, conv2d_transpose
 from genjax.nn.dit import DiT, DiTBlock, JointBlock, MMDiT, Text, patchify, sincos_positions, unpatchify
@@ -10,9 +11,10 @@ from genjax.nn.mlp import MLP
 from genjax.nn.norm import BatchNorm
 from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
 from genjax.nn.transformer import SelfAttention, Transformer, TransformerLayer, causal_mask
-from genjax.nn.unet import UNet
+from genjax.nn.unet import PLAIN, Parts, UNet
 
 __all__ = [
+    "AdaptiveBlock",
     "BatchNorm",
     "Conv",
     "ConvTranspose",
@@ -26,6 +28,8 @@ __all__ = [
     "MMDiT",
     "MaskedDense",
     "MaskedMLP",
+    "PLAIN",
+    "Parts",
     "PixelAttention",
     "ResidualBlock",
     "SelfAttention",
@@ -35,6 +39,8 @@ __all__ = [
     "TransformerLayer",
     "UNet",
     "Upsample",
+    "ablated_unet",
+    "adaptive_parts",
     "causal_mask",
     "conv2d",
     "conv2d_transpose",

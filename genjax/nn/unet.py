@@ -19,7 +19,8 @@ The same network in diffusers is
 and tests/nn/test_unet_parity.py carries weights from the one to the other.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -30,6 +31,34 @@ from genjax.nn.conv import Conv
 from genjax.nn.embeddings import TimeEmbedding
 from genjax.nn.group_norm import GroupNorm
 from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
+
+
+class Parts(NamedTuple):
+    """What a U-Net is made of: builders of modules, each called with `name`.
+
+    block: (channels, groups, dropout, dtype) -> module(h, embedding, *, train), which keeps the size.
+    down: the same, which halves the size.
+    up: the same -> module(h, embedding, height, width, *, train), which brings h to that size.
+    attention: (head_channels, groups, dtype) -> module(h).
+    """
+
+    block: Callable[..., Callable[..., Array]]
+    down: Callable[..., Callable[..., Array]]
+    up: Callable[..., Callable[..., Array]]
+    attention: Callable[..., Callable[[Array], Array]]
+
+
+def _strided(channels: int, groups: int, dropout: float, dtype: Any, *, name: str) -> Callable[..., Array]:
+    smaller = Downsample(dtype, name=name)
+    return lambda h, embedding, *, train: smaller(h)
+
+
+def _repeated(channels: int, groups: int, dropout: float, dtype: Any, *, name: str) -> Callable[..., Array]:
+    larger = Upsample(dtype, name=name)
+    return lambda h, embedding, height, width, *, train: larger(h, height, width)
+
+
+PLAIN = Parts(ResidualBlock, _strided, _repeated, PixelAttention)
 
 
 class UNet(nn.Module):
@@ -44,6 +73,7 @@ class UNet(nn.Module):
     num_classes: classes to condition on; 0 for none. Class num_classes stands for 'none given'.
     out_channels: of the output; None for those of the input.
     dtype: compute dtype; parameters, normalizations and the output are float32.
+    parts: what it is made of; `PLAIN` is DDPM's, `genjax.nn.adm` has others.
     """
 
     channels: tuple[int, ...] = (128, 256, 256, 256)
@@ -55,6 +85,7 @@ class UNet(nn.Module):
     num_classes: int = 0
     out_channels: int | None = None
     dtype: Any = None
+    parts: Parts = PLAIN
 
     @nn.compact
     def __call__(self, x: Array, t: Array, condition: Array | None = None, *, train: bool = False) -> Array:
@@ -81,7 +112,7 @@ class UNet(nn.Module):
         h = Conv(self.channels[0], padding=1, dtype=self.dtype, name="conv_in")(x)
         h, kept = self._down(h, embedding, train)
         h = self._block(h, self.channels[-1], embedding, train, "middle_0")
-        h = PixelAttention(self.head_channels, self.groups, self.dtype, name="middle_attention")(h)
+        h = self.parts.attention(self.head_channels, self.groups, self.dtype, name="middle_attention")(h)
         h = self._block(h, self.channels[-1], embedding, train, "middle_1")
         h = self._up(h, kept, embedding, train)
         h = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h))
@@ -98,7 +129,8 @@ class UNet(nn.Module):
                 h = self._attend(h, level, f"down_{level}_{i}_attention")
                 kept.append(h)
             if level < len(self.channels) - 1:
-                h = Downsample(self.dtype, name=f"downsample_{level}")(h)
+                smaller = self.parts.down(channels, self.groups, self.dropout, self.dtype, name=f"downsample_{level}")
+                h = smaller(h, embedding, train=train)
                 kept.append(h)
         return h, kept
 
@@ -110,16 +142,18 @@ class UNet(nn.Module):
                 h = self._block(h, self.channels[level], embedding, train, f"up_{level}_{i}")
                 h = self._attend(h, level, f"up_{level}_{i}_attention")
             if level > 0:
-                h = Upsample(self.dtype, name=f"upsample_{level}")(h, *kept[-1].shape[1:3])
+                options = (self.channels[level], self.groups, self.dropout, self.dtype)
+                larger = self.parts.up(*options, name=f"upsample_{level}")
+                h = larger(h, embedding, *kept[-1].shape[1:3], train=train)
         return h
 
     def _block(self, h: Array, channels: int, embedding: Array, train: bool, name: str) -> Array:
-        return ResidualBlock(channels, self.groups, self.dropout, self.dtype, name=name)(h, embedding, train=train)
+        return self.parts.block(channels, self.groups, self.dropout, self.dtype, name=name)(h, embedding, train=train)
 
     def _attend(self, h: Array, level: int, name: str) -> Array:
         if level not in self.attention:
             return h
-        return PixelAttention(self.head_channels, self.groups, self.dtype, name=name)(h)
+        return self.parts.attention(self.head_channels, self.groups, self.dtype, name=name)(h)
 
     def _check(self, x: Array, condition: Array | None) -> None:
         if x.ndim != 4:

@@ -46,7 +46,7 @@ from genjax.processes.schedules import (
     upper_variance,
 )
 from genjax.processes.sde import diffusion_squared, drift_rate, probability_flow, reverse_sde, score_of_x0
-from genjax.processes.weightings import edm_weight, likelihood_weight, min_snr_weight, simple_weight, times_x0
+from genjax.processes.weightings import edm_weight, likelihood_weight, min_snr_weight, simple_weight, times_x0, v_weight
 
 __all__ = [
     "Denoiser",
@@ -108,5 +108,6 @@ __all__ = [
     "times_x0",
     "uniform_times",
     "upper_variance",
+    "v_weight",
     "x0_of_eps",
 ]

@@ -80,12 +80,13 @@ def lift_pmap(system: System, options: StepOptions = StepOptions(), *, devices=N
 
     spread = jax.pmap(place, AXIS, in_axes=(0, None), devices=devices)
     build = jax.jit(canonical_init)
+    own = jax.jit(lambda shards: jax.tree.map(lambda x: x[0], shards))  # one program for all leaves
 
     def adopt(state: TrainState) -> TrainState:
         return spread(np.arange(first_index, first_index + n), state)
 
     def canonical(state: TrainState) -> TrainState:
-        first = jax.tree.map(lambda x: x.addressable_data(0)[0], state._replace(memory=()))
+        first = own(jax.tree.map(lambda x: x.addressable_data(0), state._replace(memory=())))
         whole = first._replace(memory=jax.tree.map(_gather_slots, state.memory))
         return whole if jax.process_count() == 1 else _as_global(whole)
 

@@ -25,17 +25,20 @@ def test_penalty_is_that_of_finite_differences():
 
 
 def test_invariance_is_learned_where_examples_do_not_show_it():
-    """Labels hang on the first entry; in ten examples the second tells as much, and is said not to matter."""
+    """Labels hang on the first entry; in ten examples the second tells as much, and others without label say no."""
     random = np.random.default_rng(1)
     label = np.arange(10) % 2
     side = 2.0 * label - 1.0
-    x = np.stack([side + 0.3 * random.normal(size=10), side], axis=1).astype(np.float32)
-    held_out = np.stack([np.tile([-1.0, 1.0], 200), random.normal(0.0, 3.0, 400)], axis=1).astype(np.float32)
+    scattered = lambda num: np.stack([np.tile([-1.0, 1.0], num // 2), random.normal(0.0, 3.0, num)], axis=1)
+    labelled = np.stack([side + 0.3 * random.normal(size=10), side], axis=1)
+    x = np.concatenate([labelled, scattered(90)]).astype(np.float32)
+    held_out = scattered(400).astype(np.float32)
     irrelevant = lambda images: jnp.broadcast_to(jnp.asarray([[[0.0, 1.0]]]), (images.shape[0], 1, 2))
     errors = []
     for weight in (0.0, 10.0):
         model = ae.tangent_classifier(MLP((), 2), irrelevant, weight=weight, shape=(2,))
-        batch = {"x": jnp.asarray(label, jnp.int32), "image": jnp.asarray(x)}
+        batch = {"x": jnp.asarray(np.tile(label, 10), jnp.int32), "image": jnp.asarray(x)}
+        batch["weight"] = jnp.where(jnp.arange(100) < 10, 10.0, 0.0)
         variables = model.init(jax.random.key(0), batch)
         adapted = model._replace(
             updates=(model.updates[0]._replace(loss=lambda v, b, k, s: model.updates[0].loss(v, batch, k, s)),)

@@ -42,7 +42,8 @@ def test_loss_and_bound_are_the_papers():
     apply = lambda name, *x: jax.jit(getattr(NETWORKS, name).apply)({"params": variables.params["encoder"][name]}, *x)
     h = apply("bottom", X)
     e_top, top, committed_top = quantized(apply("top", h), variables.state["top"].vectors)
-    e_bottom, bottom, committed_bottom = quantized(apply("merge", h, jnp.asarray(e_top)), variables.state["bottom"].vectors)
+    z_bottom, vectors = apply("merge", h, jnp.asarray(e_top)), variables.state["bottom"].vectors
+    e_bottom, bottom, committed_bottom = quantized(z_bottom, vectors)
     decoder = {"params": variables.params["decoder"]}
     mean = jax.jit(NETWORKS.decoder.apply)(decoder, jnp.asarray(e_bottom), jnp.asarray(e_top))
     squares = ((np.asarray(X) - np.asarray(mean)) ** 2).sum(axis=(1, 2, 3))

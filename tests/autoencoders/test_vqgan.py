@@ -1,4 +1,4 @@
-"""VQGAN: lambda and both objectives by hand for a linear decoder; the transformer by enumeration and by a plain loop."""
+"""VQGAN: lambda and both objectives by hand for a linear decoder; the transformer by enumeration and a plain loop."""
 
 import itertools
 
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.configs.autoencoders import vqgan_prior
 from genjax import autoencoders as ae
 from genjax.contract import Variables
 
@@ -47,8 +48,9 @@ def build(**options):
 
 def test_lambda_and_both_objectives():
     model = build(start=3)
-    variables = model.init(KEY, {"x": X})
-    codes = model.methods["codes"](variables, KEY, X)
+    variables = jax.jit(model.init)(KEY, {"x": X})
+    autoencode, discriminate = (jax.jit(update.loss) for update in model.updates)
+    codes = jax.jit(model.methods["codes"])(variables, KEY, X)
     e = np.asarray(variables.state["codebook"].vectors, np.float64)[np.asarray(codes[0])]
     last = variables.params["decoder"]["last"]
     kernel, bias = (np.asarray(last[name], np.float64) for name in ("kernel", "bias"))
@@ -61,14 +63,14 @@ def test_lambda_and_both_objectives():
     ratio = np.linalg.norm(of_reconstruction) / (np.linalg.norm(of_adversary) + 1e-6)
     scores = 0.7 * again.mean(axis=-1)
     reconstruction = np.abs(off).mean() + 0.05 * (off**2).sum(axis=(1, 2, 3)).mean()
-    (_, aux), batch = model.updates[0].loss(variables, {"x": X}, KEY, jnp.int32(0)), {"x": X}
+    (_, aux), batch = autoencode(variables, {"x": X}, KEY, jnp.int32(0)), {"x": X}
     np.testing.assert_allclose(aux.metrics["adaptive_weight"], ratio, rtol=1e-4)
     committed = float(aux.metrics["commitment"])
     for step, joined in ((2, 0.0), (3, 0.8)):
-        loss, _ = model.updates[0].loss(variables, batch, KEY, jnp.int32(step))
+        loss, _ = autoencode(variables, batch, KEY, jnp.int32(step))
         wanted = reconstruction + 0.3 * committed - joined * ratio * scores.mean()
         np.testing.assert_allclose(loss, wanted, rtol=1e-4)
-        loss, _ = model.updates[1].loss(variables, batch, KEY, jnp.int32(step))
+        loss, _ = discriminate(variables, batch, KEY, jnp.int32(step))
         hinge = np.maximum(0, 1 - 0.7 * squares.mean(-1)).mean() + np.maximum(0, 1 + scores).mean()
         np.testing.assert_allclose(loss, (joined > 0) * hinge, rtol=1e-4)
     # lambda is no part of the gradient: that of the total is the sum of both, lambda a number.
@@ -76,7 +78,7 @@ def test_lambda_and_both_objectives():
         variables._replace(params={**variables.params, "decoder": {"last": {**last, "kernel": kernel}}}),
         batch, KEY, jnp.int32(3),
     )[0]  # fmt: skip
-    gradient = jax.grad(loss)(last["kernel"])
+    gradient = jax.jit(jax.grad(loss))(last["kernel"])
     np.testing.assert_allclose(gradient, of_reconstruction + 0.8 * ratio * of_adversary, rtol=1e-3, atol=1e-5)
 
 
@@ -149,3 +151,15 @@ def test_larger_grids_are_drawn_by_the_window_around_each_code():
         draw((1, 3))
     with pytest.raises(ValueError, match="conditional"):
         model.sample(variables, KEY, 2)
+
+
+def test_from_noise_to_pictures_larger_than_those_of_training():
+    """The whole way of the second stage: class, codes by the window, pictures by the first stage's decoder."""
+    config = vqgan_prior.get_config("tiny")
+    config.sample.grid = (5, 6)
+    system = vqgan_prior.build(config)
+    batch = {"x": jnp.zeros((2, 8, 8, 1), jnp.float32), "label": jnp.zeros(2, jnp.int32)}
+    variables = jax.eval_shape(system.model.init, KEY, batch)
+    assert jax.eval_shape(lambda v: system.preview(v, KEY, 3), variables).shape == (3, 10, 12, 1)
+    draw = lambda v: system.model.sample(v, KEY, 2, condition=batch["label"])
+    assert jax.eval_shape(draw, variables).shape == (2, 8, 8, 1)

@@ -47,16 +47,66 @@ def made_network(x, degrees):
     return (jnp.cumsum(x, axis=1) - x)[..., None]
 
 
+def quadratic_critic(x):
+    """The squared norm of each example."""
+    return (x**2).reshape(x.shape[0], -1).sum(axis=1)
+
+
 POSTERIOR = autoencoders.Gaussian(real(2), 0.1 * real(2, seed=1))
 NADE = init_weights(jax.random.key(0), num_dims=4, hidden=5, outputs=1)
 RNADE = init_weights(jax.random.key(0), num_dims=4, hidden=5, outputs=6)
 ORDER = jnp.arange(4)
 SCALAR = jnp.float32(0.5)
+KEY = jax.random.key(0)
 
 ADVERSARIAL = [
+    Row("categorical_bound", adversarial.categorical_bound, (real(3), jax.nn.one_hot(jnp.arange(3), 3)), (real(), real())),
+    Row("uniform_bound", adversarial.uniform_bound, (real(2), real(2, seed=1)), (real(), real())),
     Row("gan_discriminator_loss", adversarial.gan_discriminator_loss, (real(), real(seed=1)), (real(1), real(1))),
     Row("minimax_generator_loss", adversarial.minimax_generator_loss, (real(),), (real(1),)),
     Row("non_saturating_generator_loss", adversarial.non_saturating_generator_loss, (real(),), (real(1),)),
+    Row(
+        "began_discriminator_loss",
+        lambda x, y: adversarial.began_discriminator_loss(x, y, SCALAR),
+        (real(), real(seed=1)),
+        (real(1), real(1)),
+    ),
+    Row("began_generator_loss", adversarial.began_generator_loss, (real(),), (real(1),)),
+    Row(
+        "hinge_discriminator_loss",
+        adversarial.hinge_discriminator_loss,
+        (0.1 * real(), 0.1 * real(seed=1)),  # inside the margin
+        (real(1), real(1)),
+    ),
+    Row("hinge_generator_loss", adversarial.hinge_generator_loss, (real(),), (real(1),)),
+    Row("label_loss", adversarial.label_loss, (real(4), jnp.array([0, 3, 1])), (real(4), jnp.zeros((BATCH, 2), int))),
+    Row(
+        "least_squares_discriminator_loss",
+        adversarial.least_squares_discriminator_loss,
+        (real(), real(seed=1)),
+        (real(1), real(1)),
+    ),
+    Row("least_squares_generator_loss", adversarial.least_squares_generator_loss, (real(),), (real(1),)),
+    Row("path_length_penalty", lambda x: adversarial.path_length_penalty(x, SCALAR), (real(),), (real(1),)),
+    Row("r1_penalty", lambda x: adversarial.r1_penalty(quadratic_critic, x, x, KEY), (real(4),), (real(),)),
+    Row("r2_penalty", lambda x: adversarial.r2_penalty(quadratic_critic, x, x, KEY), (real(4),), (real(),)),
+    Row("stepwise_discriminator_loss", adversarial.stepwise_discriminator_loss, (real(4), real(4, seed=1)), (real(), real())),
+    Row("stepwise_generator_loss", adversarial.stepwise_generator_loss, (real(4),), (real(),)),
+    Row("student_loss", adversarial.student_loss, (real(), bits()), (real(1), real(1))),
+    Row(
+        "wasserstein_discriminator_loss",
+        adversarial.wasserstein_discriminator_loss,
+        (real(), real(seed=1)),
+        (real(1), real(1)),
+    ),
+    Row("wasserstein_generator_loss", adversarial.wasserstein_generator_loss, (real(),), (real(1),)),
+    Row("matching_aware_loss", adversarial.matching_aware_loss, (real(), real(seed=1), real(seed=2)), (real(1),) * 3),
+    Row(
+        "placement_loss",
+        lambda log_p, places, known: adversarial.placement_loss(log_p, places, known),
+        (jax.nn.log_softmax(real(2, 2)), jnp.array([[0, 1], [1, 0], [1, 0]]), jnp.ones((BATCH, 2))),
+        (real(2), jnp.zeros((BATCH, 2), int), jnp.ones((BATCH, 2))),
+    ),
 ]
 
 AUTOENCODERS = [
@@ -213,6 +263,14 @@ FLOW_MATCHING = [
 LOSSES = [*ADVERSARIAL, *AUTOENCODERS, *DIFFUSION, *AUTOREGRESSIVE, *FLOWS, *FLOW_MATCHING]
 
 ELSEWHERE = {
+    "pixel_gradient_penalty": "draws, for all examples at once",
+    "teacher_losses": "one value a teacher, checked in tests/adversarial/test_pategan.py",
+    "ranking_loss": "of all pairs of a minibatch, checked in tests/adversarial/test_text2image_gan.py",
+    "gradient_penalty": "draws, for all examples at once",
+    "one_sided_gradient_penalty": "draws, for all examples at once",
+    "consistency_penalty": "draws, for all examples at once",
+    "orthogonal_penalty": "of weights, checked in tests/adversarial/test_regularizers.py",
+    "off_diagonal_penalty": "of weights, checked in tests/adversarial/test_regularizers.py",
     "bound_terms": "draws, for all examples at once",
     "learned_bound_terms": "draws, for all examples at once",
     "whole_bound": "an objective, of losses",

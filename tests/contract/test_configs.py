@@ -8,7 +8,7 @@ from jax.extend.core import jaxprs_in_params
 
 from genjax.training.checkpoint import Checkpoints
 from genjax.training.state import init_state, variables_of
-from genjax.training.step import StepOptions, lazy_updates, make_step
+from genjax.training.step import lazy_updates, make_step
 from tests.contract.cases import CONFIGS, IDS, SEED, STEPS, case, first, run
 
 pytestmark = pytest.mark.parametrize("path", [pytest.param(p, marks=pytest.mark.xdist_group(i), id=i) for p, i in zip(CONFIGS, IDS)])
@@ -42,12 +42,12 @@ def test_bfloat16_reaches_the_products_and_nothing_else(path):
         config = type(c.config)(c.config.to_dict())
     config.train.precision = "bfloat16"
     system = c.module.build(config, axis_name=None)
-    step = make_step(system, StepOptions())
-    initial = c.initial._replace(ema=())
-    traced = jax.make_jaxpr(step)(initial, c.batches)
+    traced, out = jax.make_jaxpr(make_step(system, c.options), return_shape=True)(c.initial, c.batches)
     products = set(product_dtypes(traced.jaxpr))
     assert np.dtype(jnp.bfloat16) in products, f"no product is made in bfloat16, only in {products}"
-    assert [a.dtype for a in traced.out_avals] == [a.dtype for a in jax.make_jaxpr(make_step(c.system))(initial, c.batches).out_avals]
+    r = run(path, "jit")
+    dtypes = lambda tree: jax.tree.map(lambda x: np.dtype(x.dtype), tree)
+    assert dtypes(out) == (dtypes(r.states[-1]), dtypes(r.metrics[-1]))
 
 
 def product_dtypes(jaxpr):

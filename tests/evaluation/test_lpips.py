@@ -59,8 +59,8 @@ def test_it_is_the_published_formula_from_the_published_names(tmp_path):
     wanted = [by_hand(found, a.transpose(2, 0, 1), b.transpose(2, 0, 1)) for a, b in zip(x, y)]
     assert min(wanted) > 0.01
     np.testing.assert_allclose(distance, wanted, rtol=1e-4)
-    grey = lpips.lpips(weights, x[..., :1], y[..., :1])
-    repeated = lpips.lpips(weights, np.repeat(x[..., :1], 3, -1), np.repeat(y[..., :1], 3, -1))
+    grey = jax.jit(lpips.lpips)(weights, x[..., :1], y[..., :1])
+    repeated = jax.jit(lpips.lpips)(weights, np.repeat(x[..., :1], 3, -1), np.repeat(y[..., :1], 3, -1))
     np.testing.assert_allclose(grey, repeated, rtol=1e-6)
 
 
@@ -77,17 +77,17 @@ def test_files_that_do_not_hold_it_are_refused(tmp_path):
 def test_the_classifiers_layers_are_those_it_classifies_by():
     """From the last layer listed follow the classifier's own features."""
     recipe = DIGITS._replace(channels=(3, 4), num_features=5)
-    params = lpips.untrained_classifier(recipe, jax.random.key(0))
-    x = jax.random.uniform(jax.random.key(1), (4, 8, 8, 1))
-    layers = lpips.classifier_layers(recipe, params, x)
+    params = jax.jit(lambda: lpips.untrained_classifier(recipe, jax.random.key(0)))()
+    x = np.random.default_rng(1).uniform(size=(4, 8, 8, 1)).astype(np.float32)
+    layers = jax.jit(lambda x: lpips.classifier_layers(recipe, params, x))(x)
     assert [layer.shape for layer in layers] == [(4, 8, 8, 3), (4, 4, 4, 4), (4, 5)]
     network = lpips.Network(recipe.channels, recipe.num_features, recipe.num_classes, recipe.dropout)
-    features, _ = network.apply({"params": params}, x, train=False)
+    features, _ = jax.jit(lambda x: network.apply({"params": params}, x, train=False))(x)
     np.testing.assert_allclose(layers[-1], features, rtol=1e-5, atol=1e-6)
-    distance = lambda a, b: lpips.classifier_distance(recipe, params, a, b)
+    distance = jax.jit(lambda a, b: lpips.classifier_distance(recipe, params, a, b))
     np.testing.assert_allclose(distance(x, x), 0.0, atol=1e-6)
     assert np.all(distance(x, x[::-1]) > 1e-3)
-    assert np.isfinite(jax.grad(lambda a: jnp.sum(distance(a, x)))(jnp.zeros_like(x))).all()
+    assert np.isfinite(jax.jit(jax.grad(lambda a: jnp.sum(distance(a, x))))(np.zeros_like(x))).all()
 
 
 def test_pictures_that_do_not_fit_are_refused():

@@ -3,9 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 from skimage import metrics
 
-from genjax.evaluation import gaussian_ssim, mean_squared_error, psnr, uniform_ssim
+from genjax.evaluation import gaussian_ssim, mean_squared_error, psnr, sharpness, uniform_ssim
 
 
 def pair(side, channels, seed=0):
@@ -53,3 +54,14 @@ def test_what_does_not_fit_is_refused_with_a_sentence():
         uniform_ssim(x, x, window=4)
     with pytest.raises(ValueError, match="of pictures"):
         uniform_ssim(x[0], x[0])
+
+
+def test_sharpness_is_the_mean_square_of_scipys_laplacian_inside():
+    x, _ = pair(9, 2)
+    inside = lambda picture: scipy.ndimage.laplace(np.float64(picture))[1:-1, 1:-1]
+    expected = [np.mean([inside(picture[..., c]) ** 2 for c in range(2)]) for picture in x]
+    np.testing.assert_allclose(sharpness(jnp.asarray(x)), expected, rtol=1e-5)
+    blurred = scipy.ndimage.gaussian_filter(x, (0, 1, 1, 0))
+    assert (sharpness(jnp.asarray(blurred)) < 0.1 * sharpness(jnp.asarray(x))).all()
+    with pytest.raises(ValueError, match="at least 3"):
+        sharpness(jnp.zeros((1, 2, 5, 1)))

@@ -1,17 +1,27 @@
 """The U-Net against the same architecture in diffusers/PyTorch, weights carried over."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.nn import UNet
+from genjax.nn import UNet, ablated_unet
 
 torch = pytest.importorskip("torch", reason="parity with diffusers needs the extra 'bench'")
 diffusers = pytest.importorskip("diffusers", reason="parity with diffusers needs the extra 'bench'")
 
 
-def peer(*, channels, blocks, attention, head_channels=None, groups, num_classes=0, image_channels=3):
+ADAPTIVE = {
+    "resnet_time_scale_shift": "scale_shift",
+    "downsample_type": "resnet",
+    "upsample_type": "resnet",
+    "attn_norm_num_groups": 4,  # theirs has none in the middle under scale_shift unless told
+}
+
+
+def peer(*, channels, blocks, attention, head_channels=None, groups, num_classes=0, image_channels=3, **others):
     """Build the UNet2DModel that the U-Net's docstring says is the same, at random weights."""
     kinds = [["DownBlock2D", "AttnDownBlock2D"][level in attention] for level in range(len(channels))]
     return diffusers.UNet2DModel(
@@ -28,10 +38,10 @@ def peer(*, channels, blocks, attention, head_channels=None, groups, num_classes
         flip_sin_to_cos=False,
         freq_shift=1,
         act_fn="silu",
-        resnet_time_scale_shift="default",
         mid_block_scale_factor=1,
         add_attention=True,
         num_class_embeds=num_classes + 1 if num_classes else None,
+        **others,
     ).eval()
 
 
@@ -57,6 +67,9 @@ def carry(model, *, levels, blocks):
             parts["shortcut"] = dense(f"{name}.conv_shortcut")
         return parts
 
+    def resampler(name):
+        return {"conv": conv(f"{name}.conv")} if f"{name}.conv.weight" in weights else block(name)
+
     def attention(name):
         parts = {"norm": norm(f"{name}.group_norm"), "out": dense(f"{name}.to_out.0")}
         names = {"query": "to_q", "key": "to_k", "value": "to_v"}
@@ -81,26 +94,34 @@ def carry(model, *, levels, blocks):
                 if f"{theirs}.attentions.{i}.to_q.weight" in weights:
                     params[f"{way}_{level}_{i}_attention"] = attention(f"{theirs}.attentions.{i}")
         if level < levels - 1:
-            params[f"downsample_{level}"] = {"conv": conv(f"down_blocks.{level}.downsamplers.0.conv")}
+            params[f"downsample_{level}"] = resampler(f"down_blocks.{level}.downsamplers.0")
         if level > 0:
-            params[f"upsample_{level}"] = {"conv": conv(f"{counterpart}.upsamplers.0.conv")}
+            params[f"upsample_{level}"] = resampler(f"{counterpart}.upsamplers.0")
     return params
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "settings, build, others",
     [
-        pytest.param(dict(channels=(16, 32), blocks=1, attention=(1,), groups=8), id="digits"),
+        pytest.param(dict(channels=(16, 32), blocks=1, attention=(1,), groups=8), UNet, {}, id="digits"),
         pytest.param(
             dict(channels=(8, 16, 24), blocks=2, attention=(0, 2), head_channels=4, groups=4, num_classes=10),
+            UNet,
+            {},
             id="classes and heads",
+        ),
+        pytest.param(
+            dict(channels=(8, 16), blocks=1, attention=(0, 1), head_channels=4, groups=4, num_classes=10),
+            functools.partial(ablated_unet, residual_scale=1.0),
+            ADAPTIVE,
+            id="ablated",
         ),
     ],
 )
-def test_same_weights_give_the_same_output(settings):
+def test_same_weights_give_the_same_output(settings, build, others):
     torch.manual_seed(0)
-    model = peer(**settings)
-    network = UNet(**settings)
+    model = peer(**settings, **others)
+    network = build(**settings)
     x = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
     t = np.array([0, 17, 999])
     label = np.array([0, 3, 10], np.int32) if "num_classes" in settings else None

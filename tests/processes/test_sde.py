@@ -115,6 +115,10 @@ def test_weights_of_one_prediction_are_those_of_another():
     x0_weight = processes.times_x0(processes.min_snr_weight(vp, gamma=5.0), vp)
     np.testing.assert_allclose(x0_weight, np.minimum(snr, 5.0), rtol=1e-4)
     assert np.all(processes.simple_weight(vp) == 1.0)
+    sub = point_at(processes.sub_vp_path(), jnp.asarray([0.2, 0.5, 0.8]))
+    v = sub.alpha[:, None] * eps - sub.sigma[:, None] * x0 + 0.1
+    eps_error = processes.V.to_eps(v, processes.diffuse(x0, eps, sub), sub) - eps
+    np.testing.assert_allclose(processes.v_weight(sub)[:, None] * eps_error**2, 0.1**2, rtol=1e-4)
 
 
 def test_preconditioning_has_unit_variance_in_and_out():

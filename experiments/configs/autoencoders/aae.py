@@ -38,6 +38,7 @@ def get_config(variant: str = "") -> ConfigDict:
     _default(config)
     changes = {"mixture": _mixture, "swiss_roll": _swiss_roll, "semi_supervised": _semi_supervised, "tiny": _tiny}
     if variant:
+        config.expected.result = config.expected.cost = "not measured"
         changes[variant](config)
     return config
 
@@ -61,18 +62,31 @@ def _default(config: ConfigDict) -> None:
     config.model.num_classes = 0  # above 0: semi-supervised
     config.model.labelled = 0.1  # share of the pictures with a label
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "codes of the digits test split (360) cannot be told from the prior by MMD: p = 0.45; classifier-FID (ours) "
+        "20.1, floor 3.8; reconstructions 19.1 dB"
+    )
+    config.expected.cost = "43 s on one CPU core shared with others"
 
 
 def _mixture(config: ConfigDict) -> None:
     config.model.prior = "mixture"
     config.model.latent_dim = 2
+    config.expected.result = (
+        "codes of the digits test split (360) cannot be told from the prior by MMD: p = 0.22; classifier-FID (ours) "
+        "21.9, precision 0.98, recall 0.13: two latents"
+    )
+    config.expected.cost = "75 s on one CPU core shared with others"
 
 
 def _swiss_roll(config: ConfigDict) -> None:
     config.model.prior = "swiss_roll"
     config.model.latent_dim = 2
+    config.expected.result = (
+        "codes of the digits test split (360) are hard to tell from the prior by MMD: p = 0.048, MMD^2 0.0032 with a "
+        "floor of 0.0022; classifier-FID (ours) 32.3, precision 0.99, recall 0.07: nearly one latent"
+    )
+    config.expected.cost = "76 s on one CPU core shared with others"
 
 
 def _semi_supervised(config: ConfigDict) -> None:

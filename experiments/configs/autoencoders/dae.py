@@ -59,7 +59,9 @@ def _default(config: ConfigDict) -> None:
     config.model.latent_dim = 256
     config.model.chain_steps = 50  # of the chain that draws
 
-    config.expected.result = "mean squared error 0.0154 after 0.0523 with noise, digits test split; the best linear filter 0.0226"
+    config.expected.result = (
+        "mean squared error 0.0154 after 0.0523 with noise, digits test split; the best linear filter 0.0226"
+    )
     config.expected.cost = "42 s on one CPU core"
 
 

@@ -48,8 +48,11 @@ def _default(config: ConfigDict) -> None:
     config.model.temperatures = (1.0, 0.0625)  # from the first step to three quarters of the run, the paper's
     config.model.rate_weights = (0.0, 1.0)  # within the first half; the paper ends at 6.6, beside other units
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "2.015 bits/dim (bound at drawn codes under equally likely ones, standard error 0.013), digits test split "
+        "(360), last weights; histogram 2.435. All 64 codes used, perplexity 57; reconstructions 22.5 dB"
+    )
+    config.expected.cost = "110 s on one CPU core shared with others"
 
 
 def _tiny(config: ConfigDict) -> None:

@@ -84,7 +84,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     adam = optax.adam(train.learning_rate, b1=0.5)
     if model.pixels:
         built = autoencoders.vae(encoder, decoder, autoencoders.fixed_gaussian(0.5), latent_dim=model.latent_dim)
-        optimizers, preview = {"vae": adam}, built.methods["sample_mean"]
+        built, optimizers = codes.of_means(built), {"vae": adam}
     else:
         built = autoencoders.vae_gan(
             encoder,
@@ -95,7 +95,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
             discriminator_loss=adversarial.gan_discriminator_loss,
             decoder_loss=adversarial.non_saturating_generator_loss,
         )
-        optimizers, preview = {"encoder": adam, "decoder": adam}, None
+        optimizers = {"encoder": adam, "decoder": adam}
         optimizers["discriminator"] = optax.adam(train.discriminator_rate, b1=0.5)
     found = {"reconstruction": codes.reconstruction}
     if config.data.name in evaluations.RECIPES:
@@ -104,7 +104,6 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         model=built,
         optimizers=optimizers,
         transform=transforms.symmetric(model.levels),
-        preview=preview,
         to_picture=codes.symmetric_picture,
         evaluations=found,
     )

@@ -54,8 +54,8 @@ def _default(config: ConfigDict) -> None:
     config.model.restart_below = 0.1  # share of the average use
 
     config.expected.result = (
-        "2.83 bits/dim (bound under equally likely codes, standard error 0.013), digits test split (360), last weights; "
-        "all 64 codes used, perplexity 60"
+        "2.83 bits/dim (bound under equally likely codes, standard error 0.013), digits test split (360), last "
+        "weights; all 64 codes used, perplexity 60"
     )
     config.expected.cost = "83 s on one CPU core shared with others (46 s of its time)"
 

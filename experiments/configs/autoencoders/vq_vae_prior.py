@@ -3,7 +3,8 @@
     python -m experiments.train --config experiments/configs/autoencoders/vq_vae_prior.py \
         --config.stages.vq_vae=WORKDIR --workdir DIR
 
-WORKDIR is that of a run of `vq_vae.py`; its model is frozen inside this one. Samples go from noise to codes to pictures.
+WORKDIR is that of a run of `vq_vae.py`; its model is frozen inside this one. Samples go from noise to codes to
+pictures.
 
 Variants:
     ''            told the class.

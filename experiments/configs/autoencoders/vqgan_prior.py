@@ -4,12 +4,13 @@
         --config.stages.vqgan=WORKDIR --workdir DIR
 
 WORKDIR is that of a run of `vqgan.py`; its model is frozen inside this one. Samples are drawn given a class. Pictures
-larger than those of training are drawn by the sliding window: `model.sample(..., grid=(8, 8))` makes digits' pages of
-16 x 16 pixels; set config.sample.grid to look at them.
+larger than those of training are drawn by the sliding window: `model.sample(..., grid=(8, 8))` makes pictures of 16 x
+16 pixels.
 
 Variants:
-    ''    told the class.
-    tiny  as '', small enough to compile in a second, over a first stage that has learned nothing.
+    ''     told the class.
+    large  as '', and what is drawn to look at has 8 x 8 codes, 16 x 16 pixels.
+    tiny   as '', small enough to compile in a second, over a first stage that has learned nothing.
 """
 
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ from genjax.contract import Array, Variables
 from genjax.errors import UserError
 from genjax.training.system import System
 
-VARIANTS = ("", "tiny")
+VARIANTS = ("", "large", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -33,8 +34,9 @@ def get_config(variant: str = "") -> ConfigDict:
         raise UserError(f"autoencoders/vqgan_prior has no variant {variant!r}; it has {named}.")
     config = base("autoencoders/vqgan_prior")
     _default(config)
+    changes = {"large": _large, "tiny": _tiny}
     if variant:
-        _tiny(config)
+        changes[variant](config)
     return config
 
 
@@ -60,6 +62,10 @@ def _default(config: ConfigDict) -> None:
 
     config.expected.result = "not measured"
     config.expected.cost = "not measured"
+
+
+def _large(config: ConfigDict) -> None:
+    config.sample.grid = (8, 8)
 
 
 def _tiny(config: ConfigDict) -> None:

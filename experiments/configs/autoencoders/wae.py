@@ -4,6 +4,8 @@ Variants:
     ''       MMD under inverse multiquadratic kernels of several scales.
     rbf      MMD under an RBF kernel.
     gan      a discriminator of codes.
+    vae      the same networks as a VAE with the same p(x|z), to compare with: its rate asks each q(z|x) to be near the
+             prior, where a WAE asks that of their aggregate alone.
     mnist    as '', MNIST. Needs --config.data.dir.
     tiny     as '', small enough to compile in a second.
 """
@@ -17,11 +19,12 @@ from experiments import codes, evaluations, latent_match
 from experiments.configs.common import base
 from genjax import adversarial, autoencoders
 from genjax.classical import divergences
+from genjax.contract import GenerativeModel
 from genjax.data import transforms
 from genjax.errors import UserError
 from genjax.training.system import System
 
-VARIANTS = ("", "rbf", "gan", "mnist", "tiny")
+VARIANTS = ("", "rbf", "gan", "vae", "mnist", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -31,8 +34,9 @@ def get_config(variant: str = "") -> ConfigDict:
         raise UserError(f"autoencoders/wae has no variant {variant!r}; it has {named}.")
     config = base("autoencoders/wae")
     _default(config)
-    changes = {"rbf": _rbf, "gan": _gan, "mnist": _mnist, "tiny": _tiny}
+    changes = {"rbf": _rbf, "gan": _gan, "vae": _vae, "mnist": _mnist, "tiny": _tiny}
     if variant:
+        config.expected.result = config.expected.cost = "not measured"
         changes[variant](config)
     return config
 
@@ -51,12 +55,15 @@ def _default(config: ConfigDict) -> None:
     config.model.levels = 17
     config.model.hidden = (256, 128)  # widths of the encoder's layers; the decoder has them reversed
     config.model.latent_dim = 8
-    config.model.divergence = "imq"  # imq, rbf or gan
+    config.model.divergence = "imq"  # imq, rbf or gan; vae for no WAE
     config.model.weight = 100.0  # lambda, beside a squared error in [-1, 1]
     config.model.discriminator = (128, 128)
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "codes of the digits test split (360) cannot be told from the prior by MMD: p = 0.88; classifier-FID (ours) "
+        "28.7, floor 3.8; reconstructions 19.5 dB"
+    )
+    config.expected.cost = "63 s on one CPU core shared with others"
 
 
 def _rbf(config: ConfigDict) -> None:
@@ -66,6 +73,10 @@ def _rbf(config: ConfigDict) -> None:
 def _gan(config: ConfigDict) -> None:
     config.model.divergence = "gan"
     config.model.weight = 3.0
+
+
+def _vae(config: ConfigDict) -> None:
+    config.model.divergence = "vae"
 
 
 def _mnist(config: ConfigDict) -> None:
@@ -96,14 +107,17 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     del axis_name
     model, train = config.model, config.train
     rate = lambda start: optax.cosine_decay_schedule(start, train.steps)
-    optimizers = {"wae": optax.adamw(rate(train.learning_rate), weight_decay=train.weight_decay)}
+    plain = model.divergence == "vae"
+    descend = optax.adamw(rate(train.learning_rate), weight_decay=train.weight_decay)
+    optimizers = {"vae" if plain else "wae": descend}
     if model.divergence == "gan":
         optimizers["discriminator"] = optax.adam(rate(train.discriminator_rate), b1=0.5)
-    found = {"latents": latent_match.prior_match, "reconstruction": codes.reconstruction}
+    matched = latent_match.aggregate_match if plain else latent_match.prior_match
+    found = {"latents": matched, "reconstruction": codes.reconstruction}
     if config.data.name in evaluations.RECIPES:
         found["samples"] = evaluations.classifier_fid
     return System(
-        model=_model(config),
+        model=_plain_vae(config) if plain else _model(config),
         optimizers=optimizers,
         transform=transforms.symmetric(model.levels),
         to_picture=codes.symmetric_picture,
@@ -111,7 +125,20 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     )
 
 
-def _model(config: ConfigDict):
+def _plain_vae(config: ConfigDict) -> GenerativeModel:
+    """Return a VAE of the WAE's networks, which like it draws and reconstructs means."""
+    model, dtype = config.model, jnp.dtype(config.train.precision)
+    widths, size = tuple(model.hidden), model.latent_dim
+    built = autoencoders.vae(
+        autoencoders.MLPEncoder(size, widths, jax.nn.relu, dtype=dtype),
+        autoencoders.MLPDecoder(tuple(model.shape), 1, widths[::-1], jax.nn.relu, dtype=dtype),
+        autoencoders.fixed_gaussian(0.5**0.5),
+        latent_dim=size,
+    )
+    return codes.of_means(built)
+
+
+def _model(config: ConfigDict) -> GenerativeModel:
     model, dtype = config.model, jnp.dtype(config.train.precision)
     widths, size = tuple(model.hidden), model.latent_dim
     networks = (
@@ -134,7 +161,7 @@ def _model(config: ConfigDict):
         "rbf": lambda: divergences.rbf_kernel(bandwidth=float(size) ** 0.5),
     }
     if model.divergence not in kernels:
-        raise UserError(f"model.divergence={model.divergence!r} is none of imq, rbf, gan.")
+        raise UserError(f"model.divergence={model.divergence!r} is none of imq, rbf, gan, vae.")
     kernel = kernels[model.divergence]()
     discrepancy = lambda z, drawn: divergences.mmd_squared(z, drawn, kernel)
     return autoencoders.wae_mmd(*networks, likelihood, discrepancy=discrepancy, **settings)

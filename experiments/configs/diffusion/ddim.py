@@ -53,7 +53,10 @@ def few_step_fields(config: ConfigDict, name: str, *, steps: int) -> None:
 
 
 def tiny_curve(config: ConfigDict) -> None:
-    """Set the fields of steps for a model of four."""
+    """Set the fields of steps for a model of four, with the smallest network."""
+    config.model.channels = (4,)
+    config.model.blocks = 0
+    config.model.attention = ()
     config.sample.steps = 2
     config.eval.curve = (2,)
 

@@ -1,0 +1,132 @@
+"""BigGAN (Brock et al. 2019) on digits and MNIST: a class and a chunk of z in every block, truncation.
+
+Variants:
+    ''       8 x 8 digits.
+    mnist    28 x 28, told their class; needs --config.data.dir.
+    tiny     as '', small enough to compile in a second.
+"""
+
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+from experiments import evaluations, raster, truncation
+from experiments.configs.common import base
+from genjax import adversarial
+from genjax.contract import Array
+from genjax.data import transforms
+from genjax.errors import UserError
+from genjax.training.system import System
+
+VARIANTS = ("", "mnist", "tiny")
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the config of a variant."""
+    if variant not in VARIANTS:
+        named = ", ".join(repr(name) for name in VARIANTS)
+        raise UserError(f"adversarial/biggan has no variant {variant!r}; it has {named}.")
+    config = base("adversarial/biggan")
+    _default(config)
+    changes = {"mnist": _mnist, "tiny": _tiny}
+    if variant:
+        changes[variant](config)
+    return config
+
+
+def _default(config: ConfigDict) -> None:
+    config.data.batch_size = 64
+    config.train.steps = 4_000
+    config.train.steps_per_call = 50
+    config.train.log_every = 500
+    config.train.checkpoint_every = 2_000
+    config.train.ema_decay = 0.999
+    config.train.generator_rate = 2e-4
+    config.train.discriminator_rate = 4e-4
+    config.train.adam_b1 = 0.0
+    config.train.adam_b2 = 0.999
+
+    config.model.shape = (8, 8, 1)
+    config.model.levels = 17
+    config.model.num_classes = 10
+    config.model.latent_dim = 60  # a multiple of 1 + blocks of the generator
+    config.model.embedding = 32
+    config.model.generator_features = (32, 64)  # from the picture inwards
+    config.model.discriminator_features = (32, 64)
+    config.model.halvings = 2
+    config.model.attention_side = 4  # of the maps that are attended over, in both; 0 for none
+    config.model.orthogonal_weight = 1e-4
+    config.model.discriminator_steps = 1
+
+    config.eval.truncations = (2.0, 1.0, 0.5, 0.25)  # beside none
+
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
+
+
+def _mnist(config: ConfigDict) -> None:
+    config.data.name = "mnist"
+    config.train.steps = 50_000
+    config.train.checkpoint_every = 10_000
+    config.model.shape = (28, 28, 1)
+    config.model.levels = 256
+    config.model.latent_dim = 120
+    config.model.embedding = 128
+    config.model.generator_features = (128, 128)
+    config.model.discriminator_features = (128, 128, 128)
+    config.model.attention_side = 14
+    config.model.discriminator_steps = 2
+    config.eval.num_samples = 10_000
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
+
+
+def _tiny(config: ConfigDict) -> None:
+    config.data.batch_size = 16
+    config.train.steps = 4
+    config.train.steps_per_call = 2
+    config.model.latent_dim = 4
+    config.model.embedding = 3
+    config.model.generator_features = (4,)
+    config.model.discriminator_features = (4,)
+    config.model.halvings = 1
+    config.model.attention_side = 0
+    config.expected.result = "nothing to look at: it shows that everything runs"
+    config.expected.cost = "a few seconds"
+
+
+def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
+    """Build the system; `axis_name` is the mapped axis of batch normalization under pmap."""
+    model, train = config.model, config.train
+    rates = {"generator": train.generator_rate, "discriminator": train.discriminator_rate}
+    measured = {
+        "samples": evaluations.classifier_fid,
+        "classes": raster.class_agreement,
+        "truncation": truncation.truncation_curve,
+    }
+    return System(
+        model=adversarial.biggan(
+            tuple(model.shape),
+            num_classes=model.num_classes,
+            latent_dim=model.latent_dim,
+            embedding=model.embedding,
+            generator_features=tuple(model.generator_features),
+            discriminator_features=tuple(model.discriminator_features),
+            halvings=model.halvings,
+            attention_side=model.attention_side,
+            orthogonal_weight=model.orthogonal_weight,
+            discriminator_steps=model.discriminator_steps,
+            axis_name=axis_name,
+            dtype=jnp.dtype(train.precision),
+        ),
+        optimizers={name: optax.adam(rate, b1=train.adam_b1, b2=train.adam_b2) for name, rate in rates.items()},
+        transform=transforms.symmetric(model.levels),
+        to_picture=_to_picture,
+        evaluations=measured if config.data.name in evaluations.RECIPES else {},
+        condition=raster.classes(model.num_classes),
+    )
+
+
+def _to_picture(x: Array) -> Array:
+    """Map [-1, 1] onto [0, 1]."""
+    return 0.5 * (x + 1.0)

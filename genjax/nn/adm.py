@@ -1,0 +1,124 @@
+"""The ablated U-Net (ADM; Dhariwal & Nichol 2021, arXiv:2105.05233, section 3): `UNet` of other parts.
+
+    attention at several resolutions, in heads of fixed width            `attention`, `head_channels`
+    adaptive group normalization: y_s normalize(h) + y_b,                eq. in section 3.1; y of time and class
+        y_s = 1 + scale, (scale, y_b) = W silu(e)
+    BigGAN's residual blocks change the resolution                       both branches resized, before the convolution
+    residual connections rescaled, (x + f(x)) / sqrt 2                   variances of independent branches stay
+
+Down is an average over 2 x 2 pixels, up their repetition. The paper's final model has all but the rescaling, which is
+`residual_scale=1`; then the same network in diffusers is the one that `genjax.nn.unet` names, with
+
+    resnet_time_scale_shift='scale_shift', downsample_type='resnet', upsample_type='resnet', attn_norm_num_groups=groups,
+    and attention at every level
+
+and tests/nn/test_unet_parity.py carries weights from the one to the other.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from genjax.contract import Array
+from genjax.nn.attention import PixelAttention
+from genjax.nn.conv import Conv
+from genjax.nn.group_norm import GroupNorm
+from genjax.nn.unet import Parts, UNet
+
+HALF_VARIANCE = 1.0 / math.sqrt(2.0)
+
+
+def halved(x: Array) -> Array:
+    """Return the means of 2 x 2 pixels, [B, H / 2, W / 2, C].
+
+    Raises:
+        ValueError: a side of x [B, H, W, C] is odd.
+    """
+    batch, height, width, channels = x.shape
+    if height % 2 or width % 2:
+        raise ValueError(f"pictures of {height} x {width} cannot be halved; sides must be even at every level.")
+    return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean(axis=(2, 4))
+
+
+def doubled(x: Array) -> Array:
+    """Return every pixel twice in both directions, [B, 2 H, 2 W, C]."""
+    batch, height, width, channels = x.shape
+    wide = jnp.broadcast_to(x[:, :, None, :, None, :], (batch, height, 2, width, 2, channels))
+    return wide.reshape(batch, 2 * height, 2 * width, channels)
+
+
+def kept(x: Array) -> Array:
+    """Return x."""
+    return x
+
+
+class AdaptiveBlock(nn.Module):
+    """s (resize(x) + conv(drop(silu(y_s norm(conv(resize(silu(norm(x))))) + y_b)))); s resize(x) at initialization.
+
+    channels: of the output.
+    groups: groups of the normalizations.
+    dropout: rate before the last convolution.
+    dtype: compute dtype; normalizations are made in float32.
+    residual_scale: s.
+    resize: `kept`, `halved` or `doubled`.
+    """
+
+    channels: int
+    groups: int = 32
+    dropout: float = 0.0
+    dtype: Any = None
+    residual_scale: float = HALF_VARIANCE
+    resize: Callable[[Array], Array] = kept
+
+    @nn.compact
+    def __call__(self, x: Array, embedding: Array, *, train: bool) -> Array:
+        """Map x [B, H, W, C] and an embedding [B, E] to [B, H', W', channels].
+
+        Under `train` a key 'dropout' is needed where dropout > 0.
+        """
+        h = self.resize(nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_in")(x)))
+        h = Conv(self.channels, padding=1, dtype=self.dtype, name="conv_in")(h)
+        both = nn.Dense(2 * self.channels, dtype=self.dtype, name="embed")(nn.silu(embedding))
+        scale, shift = jnp.split(both.astype(jnp.float32)[:, None, None, :], 2, axis=-1)
+        h = GroupNorm(self.groups, name="norm_out")(h) * (1.0 + scale) + shift
+        h = nn.silu(h).astype(self.dtype or jnp.float32)
+        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        zeros = nn.initializers.zeros_init()
+        h = Conv(self.channels, padding=1, kernel_init=zeros, dtype=self.dtype, name="conv_out")(h)
+        x = self.resize(x)
+        if x.shape[-1] != self.channels:
+            x = nn.Dense(self.channels, dtype=self.dtype, name="shortcut")(x)
+        return self.residual_scale * (x + h.astype(x.dtype))
+
+
+def adaptive_parts(*, residual_scale: float = HALF_VARIANCE) -> Parts:
+    """Return the parts of an ablated U-Net.
+
+    Args:
+        residual_scale: factor of every sum x + f(x), attention's too.
+    """
+    block = functools.partial(AdaptiveBlock, residual_scale=residual_scale)
+
+    def up(*args: Any, **options: Any) -> Callable[..., Array]:
+        larger = block(*args, resize=doubled, **options)
+        return lambda h, embedding, height, width, *, train: larger(h, embedding, train=train)[:, :height, :width]
+
+    def attention(*args: Any, **options: Any) -> Callable[[Array], Array]:
+        attend = PixelAttention(*args, **options)
+        return lambda h: residual_scale * attend(h)
+
+    return Parts(block, functools.partial(block, resize=halved), up, attention)
+
+
+def ablated_unet(*, residual_scale: float = HALF_VARIANCE, **fields: Any) -> UNet:
+    """Return an ablated U-Net.
+
+    Args:
+        residual_scale: 1 / sqrt 2, or 1 for the paper's final model.
+        fields: of `UNet`; `attention` names several levels, sides are even above the coarsest.
+    """
+    return UNet(parts=adaptive_parts(residual_scale=residual_scale), **fields)

@@ -1,0 +1,33 @@
+"""The spiral's numbers, and that the games of the other troubles can be built and moved."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import troubles
+
+
+def test_spiral():
+    found, figure = troubles.spiral(rate=0.2, steps=60)
+    radius = {name.split(", ")[1]: value for name, value in found.items()}
+    np.testing.assert_allclose(radius["simultaneous"], (1 + 0.2**2) ** 30, rtol=1e-4)
+    np.testing.assert_allclose(radius["extragradient"], (1 - 0.2**2 + 0.2**4) ** 30, rtol=1e-4)
+    assert 0.8 < radius["alternating"] < 1.2 and radius["average of alternating"] < 0.2
+    assert len(figure.axes) == 2
+
+
+def test_the_spread_of_a_minibatch_is_seen():
+    """A point's score changes when another point of the batch moves, and a collapsed batch is told from a wide one."""
+    player = troubles.MinibatchDiscriminator((8,))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)), jnp.float32)
+    params = player.init(jax.random.key(0), x, train=True)
+    jacobian = np.asarray(jax.jacobian(lambda x: player.apply(params, x, train=True))(x))
+    assert np.all(np.abs(jacobian).sum(-1) > 0)
+    assert np.isfinite(jax.grad(lambda x: player.apply(params, x, train=True).sum())(jnp.ones((5, 2)))).all()
+
+
+def test_all_games_share_a_generator():
+    batch = {"x": jnp.zeros((4, 2))}
+    models = [model for model, _ in troubles._games().values()]
+    shapes = [jax.eval_shape(model.init, jax.random.key(0), batch).params["generator"] for model in models]
+    assert all(jax.tree.map(jnp.shape, shape) == jax.tree.map(jnp.shape, shapes[0]) for shape in shapes)
