@@ -44,22 +44,20 @@ def peak(who: str) -> None:
         step()
 
 
-def measure(*, rounds: int) -> list[dict]:
-    """Return a row for each model, by one step a dispatch and by ten, and one for the lookup; milliseconds a step."""
+def measure(*, rounds: int) -> Iterator[dict]:
+    """Yield a row for each model, by one step a dispatch and by ten, and one for the lookup; milliseconds a step."""
     cases = {
         f"VAE {HIDDEN}, {VAE_SIZE}x{VAE_SIZE}, batch {VAE_BATCH}": (_ours_vae, _theirs_vae),
         f"VQ-VAE {WIDTHS}, {GRID_SIZE}x{GRID_SIZE}, batch {GRID_BATCH}": (_ours_grid, _theirs_grid),
     }
-    rows = []
     for what, (ours_of, theirs_of) in cases.items():
         theirs = theirs_of()
         for inner in (1, INNER):
             # As many steps a round on both sides, so that neither profits from a warmer cache.
             single, repeated = ours_of(inner), lambda: [theirs() for _ in range(INNER)]
             ours = single if inner == INNER else lambda: [single() for _ in range(INNER)]
-            rows.append(_row(f"{what}, {inner} a dispatch", ours, repeated, rounds, per=INNER))
-    rows.append(_row(f"{LOOKED_UP} nearest of {MANY_CODES} codes", _ours_lookup(), _theirs_lookup(), rounds, per=1))
-    return rows
+            yield _row(f"{what}, {inner} a dispatch", ours, repeated, rounds, per=INNER)
+    yield _row(f"{LOOKED_UP} nearest of {MANY_CODES} codes", _ours_lookup(), _theirs_lookup(), rounds, per=1)
 
 
 def _row(what: str, ours: Callable[[], object], theirs: Callable[[], object], rounds: int, *, per: int) -> dict:

@@ -1,4 +1,4 @@
-"""A diffusion transformer beside the same architecture in diffusers on PyTorch: training step, sampling in 50 and 1000 steps.
+"""A DiT beside the same architecture in diffusers on PyTorch: training step, sampling in 50 and in 1000 steps.
 
 Equal layers (see `genjax.nn.dit`), but that theirs embeds time and class anew in every block; equal batch, float32, the
 same device, Adam in both; neither is compiled by `torch.compile`. Sampling in 50 steps is DDIM, in 1000 the ancestral
@@ -26,7 +26,7 @@ Contestant = dict[str, Callable[[], None]]
 
 def report(rounds: int) -> Iterator[str]:
     """Yield the lines of this benchmark."""
-    yield f"DiT / diffusers on PyTorch, width {WIDTH}, depth {DEPTH}, {SIZE}x{SIZE} in patches of {PATCH}; below 1 is ahead"
+    yield f"DiT / diffusers on PyTorch, width {WIDTH}, depth {DEPTH}, {(SIZE // PATCH) ** 2} tokens; below 1 is ahead"
     for row in measure(rounds=rounds):
         yield f"  {row['what']:50s} {row['ratio']:6.3f}   ({row['ours_ms']:.1f} ms / {row['theirs_ms']:.1f} ms)"
     ours, theirs = (peak_mib("benchmarks.dit", who) for who in ("ours", "theirs"))

@@ -20,6 +20,7 @@ BENCHMARKS = {  # module -> what must be installed for it
     "plane": ("torch", "torchcfm"),
     "autoencoders": ("torch",),
     "adversarial": ("torch",),
+    "adversarial_sngan": ("torch",),
     "adversarial_stylegan2": ("torch",),
     "loader": (),
 }

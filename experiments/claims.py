@@ -1,8 +1,7 @@
-"""What is said of noise and data in lectures, made visible and measured: python -m experiments.claims CLAIM --folder DIR
+"""What lectures say of noise and data, seen and measured: python -m experiments.claims CLAIM --folder DIR
 
     schedules   under DDPM's linear schedule pictures are noise long before the last step, under the cosine one they go
                 evenly: how many steps leave a digit's class readable.       Nichol & Dhariwal 2021, section 3.2
-    steps       DDIM needs few steps where the ancestral sampler needs many.          Song et al. 2021, table 1
     straight    the paths of flow matching are straighter than those of diffusion (VP), though not straight: pairs
                 cross. (The cosine's are straighter yet; what makes paths straight is pairs that do not cross, see
                 flow_matching/ot_cfm and rectified_flow.)                              Lipman et al. 2023, section 4
@@ -10,11 +9,12 @@
                 leads it into them as they weigh.                               Song & Ermon 2019, section 3.2.2
     field       the marginal field of two Gaussians, where every pair alone has a straight path.
                                                                                       Lipman et al. 2023, eq. 8
-
     bounds      one model's bits/dim by the variational bound and by the probability flow, with their standard errors.
                                                               Song et al. 2021b (arXiv:2101.09258), theorem 3
 
-'steps' takes a trained run of diffusion/ddpm, 'bounds' one of diffusion/score_sde (--workdir); the others are of mixtures or training sets, whose scores and fields are known: nothing is trained. Each prints what it has measured and writes DIR/claim_<name>.png and .json.
+'bounds' takes a trained run of diffusion/score_sde (--workdir); the others are of mixtures or training sets, whose
+scores and fields are known: nothing is trained. Each prints what it has measured and writes DIR/claim_<name>.png and
+.json. How quality depends on the number of DDIM's steps, the evaluation 'curve' of diffusion/ddim measures.
 """
 
 import argparse
@@ -30,19 +30,14 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments import assemble, cli, evaluations
-from experiments.configs.diffusion import ddpm as ddpm_config
-from experiments.configs.diffusion import score_sde as score_sde_config
+from experiments.claims_of_runs import Claim, bounds
 from genjax import diffusion, flow_matching, processes, solvers
 from genjax import evaluation as metrics
 from genjax.contract import Array
 from genjax.data import open_source, toy2d
-from genjax.data_path import dequantized_symmetric
 from genjax.errors import UserError
-from genjax.pixels import from_symmetric, to_symmetric
-from genjax.training import EvalContext
+from genjax.pixels import to_symmetric
 
-Claim = tuple[dict[str, Any], Figure]
 LEVELS = 17  # of digits
 MEANS = np.array([[-5.0, -5.0], [5.0, 5.0]])  # means of Song & Ermon's mixture
 WEIGHTS = np.array([0.2, 0.8])
@@ -51,8 +46,8 @@ WEIGHTS = np.array([0.2, 0.8])
 def schedules(*, steps: int = 1000, num: int = 360) -> Claim:
     """Measure at how many steps the class of a noisy digit can still be read, under two schedules.
 
-    It is read by Bayes' rule from the training set with the same noise: p(y | x_t) of a mixture with a Gaussian at every
-    training picture.
+    It is read by Bayes' rule from the training set with the same noise: p(y | x_t) of a mixture with a Gaussian at
+    every training picture.
 
     Args:
         steps: T.
@@ -64,7 +59,7 @@ def schedules(*, steps: int = 1000, num: int = 360) -> Claim:
     """
     train, test = open_source("digits", "train"), open_source("digits", "test")
     known, seen = train.fetch(np.arange(len(train))), test.fetch(np.arange(num))
-    centers, x = (to_symmetric(jnp.asarray(each["x"]), LEVELS).reshape(len(each["x"]), -1) for each in (known, seen))
+    centers, x = (to_symmetric(jnp.asarray(each["x"]), LEVELS).reshape(-1, 64) for each in (known, seen))
     share = jax.jit(functools.partial(_read_share, centers, jnp.asarray(known["label"]), x, jnp.asarray(seen["label"])))
     tables = {"linear": processes.linear_schedule(steps), "cosine": processes.cosine_schedule(steps)}
     places = np.unique(np.linspace(0, steps, 41).astype(int))
@@ -80,7 +75,8 @@ def schedules(*, steps: int = 1000, num: int = 360) -> Claim:
         left.plot(places / steps, table.alphas_bar[places], ":", label=f"{name}: variance left", color=f"C{row}")
         for axes, t in zip(right[row], np.linspace(0, steps, 7).astype(int)):
             noise = np.random.default_rng(0).normal(size=64)
-            axes.imshow((table.alpha[t] * np.asarray(x[0]) + table.sigma[t] * noise).reshape(8, 8), cmap="gray", vmin=-1.5, vmax=1.5)
+            noisy = table.alpha[t] * np.asarray(x[0]) + table.sigma[t] * noise
+            axes.imshow(noisy.reshape(8, 8), cmap="gray", vmin=-1.5, vmax=1.5)
             axes.set_xticks([]), axes.set_yticks([])
         right[row, 0].set_ylabel(name)
     left.set_xlabel("t / T"), left.legend(fontsize="x-small")
@@ -90,59 +86,10 @@ def schedules(*, steps: int = 1000, num: int = 360) -> Claim:
 def _read_share(centers: Array, known: Array, x: Array, label: Array, key: Array, alpha: Array, sigma: Array) -> Array:
     """Return the share of noisy x [N, D] whose class Bayes' rule finds; the centers are 0.1 wide, as levels are."""
     noisy = alpha * x + sigma * jax.random.normal(key, x.shape)
-    squares = jnp.sum(noisy**2, axis=1, keepdims=True) - 2 * alpha * noisy @ centers.T + alpha**2 * jnp.sum(centers**2, axis=1)[None]
-    log_p = -0.5 * squares / (sigma**2 + (0.1 * alpha) ** 2)
+    lengths = alpha**2 * jnp.sum(centers**2, axis=1)[None]
+    log_p = (alpha * noisy @ centers.T - 0.5 * lengths) / (sigma**2 + (0.1 * alpha) ** 2)  # up to what x alone makes
     classes = [jax.nn.logsumexp(jnp.where(known[None] == k, log_p, -jnp.inf), axis=1) for k in range(10)]
     return jnp.mean(jnp.argmax(jnp.stack(classes, axis=1), axis=1) == label)
-
-
-def steps(*, workdir: str, num: int = 1000, counts: tuple[int, ...] = (5, 10, 20, 50)) -> Claim:
-    """Score samples of one trained diffusion/ddpm, drawn in few and in all steps, without noise (DDIM) and with (DDPM).
-
-    Args:
-        workdir: of a run of diffusion/ddpm on digits.
-        num: samples.
-        counts: numbers of steps, beside all of the model's.
-
-    Returns:
-        'classifier_fid_<eta>_<steps>', eta 0 (DDIM) and 1 (ancestral, lower variance), and the floor; and the figure.
-    """
-    module, config = cli.read_workdir(pathlib.Path(workdir))
-    run = assemble.experiment(module, config, parallel="jit")
-    variables, _ = assemble.trained_variables(run, pathlib.Path(workdir))
-    table = ddpm_config.SCHEDULES[config.model.schedule](config.model)
-    classifier, total = evaluations.classifier_of(config.data.name, config.data.dir), config.model.steps
-    point_of, found = lambda t: processes.marginal(table, t), {}
-    axes = (figure := Figure(figsize=(4.5, 3.2), layout="constrained")).subplots()
-    counts = (*(count for count in counts if count < total), total)
-    for eta, name in ((0.0, "DDIM"), (1.0, "ancestral")):
-        for count in counts:
-            def drawn(key: Array, num: int, eta: float = eta, count: int = count) -> Array:
-                denoise = lambda x, t: run.system.model.methods["denoise"](variables, None, x, t)
-                sampler = diffusion.ddim(denoise, point_of, processes.sub_sequence(total, count), eta=eta)
-                return diffusion.draw(sampler, key, (num, *config.model.shape))
-
-            x0 = jax.jit(drawn, static_argnums=1)(jax.random.key(1), num)
-            context = _context_of(run, config, np.asarray(from_symmetric(x0, config.model.levels)))
-            measured = evaluations.compare_pictures(context, classifier)
-            found[f"classifier_fid_{eta:g}_{count}"] = measured["classifier_fid"]
-            found["classifier_fid_floor"] = measured["classifier_fid_floor"]
-        axes.plot(counts, [found[f"classifier_fid_{eta:g}_{count}"] for count in counts], "o-", label=name)
-    axes.axhline(found["classifier_fid_floor"], color="0.6", linestyle=":", label="training pictures")
-    axes.set_xscale("log"), axes.set_yscale("log"), axes.legend()
-    axes.set_xlabel("steps"), axes.set_ylabel("classifier-FID (ours)")
-    return found | {"samples": num}, figure
-
-
-def _context_of(run: Any, config: Any, samples: np.ndarray) -> EvalContext:
-    """Return what evaluations of these samples need."""
-
-    def whole(split: str) -> Callable[[], list[dict[str, np.ndarray]]]:
-        source = open_source(config.data.name, split, config.data.dir)
-        return lambda: [source.fetch(np.arange(len(source)))]
-
-    splits = whole(config.data.split), whole(config.data.test_split)
-    return EvalContext(run.system, None, jax.random.key(0), *splits, lambda num, condition=None: samples[:num], config)
 
 
 def straight(*, num: int = 1024, counts: tuple[int, ...] = (1, 2, 4, 8, 16)) -> Claim:
@@ -155,7 +102,8 @@ def straight(*, num: int = 1024, counts: tuple[int, ...] = (1, 2, 4, 8, 16)) -> 
     """
     toy = toy2d.SETS["eight_gaussians"]
     means, stds = jnp.asarray(toy.centers, jnp.float32), jnp.full(len(toy.centers), toy.std, jnp.float32)
-    paths = {"diffusion": processes.linear_path(), "cosine": processes.cosine_path(), "straight": processes.straight_path()}
+    paths = {"diffusion": processes.linear_path(), "cosine": processes.cosine_path()}
+    paths |= {"straight": processes.straight_path()}
     z, data = jax.random.normal(jax.random.key(0), (num, 2)), toy.sample(np.random.RandomState(0), num)[0]
     found: dict[str, Any] = {}
     figure = Figure(figsize=(12, 3.2), layout="constrained")
@@ -164,7 +112,8 @@ def straight(*, num: int = 1024, counts: tuple[int, ...] = (1, 2, 4, 8, 16)) -> 
         velocity = functools.partial(flow_matching.mixture_velocity, path, means, stds)
         found[f"{name}_curvature"], way = _followed(velocity, z)
         axes.plot(way[:, :60, 0], way[:, :60, 1], linewidth=0.6, color=f"C{list(paths).index(name)}")
-        axes.set_title(f"{name}, curvature {found[f'{name}_curvature']:.2f}", fontsize="small"), axes.set_aspect("equal")
+        axes.set_title(f"{name}, curvature {found[f'{name}_curvature']:.2f}", fontsize="small")
+        axes.set_aspect("equal")
         for count in counts:
             ends = _arrived(velocity, z, count)
             found[f"{name}_w2_{count}"] = metrics.wasserstein2(ends, data)
@@ -215,11 +164,12 @@ def langevin(*, num: int = 1280, steps: int = 1000) -> Claim:
 
     keys = jax.random.split(jax.random.key(1), steps)
     sigmas = np.geomspace(10.0, 0.1, 10)
-    sampler = diffusion.annealed_langevin(
-        lambda x, sigma: x + sigma**2 * score(x, sigma), sigmas, step_size=0.004, steps_per_level=steps // len(sigmas), denoise_last=False
-    )
+    denoise = lambda x, sigma: x + sigma**2 * score(x, sigma)
+    options = {"step_size": 0.004, "steps_per_level": steps // len(sigmas), "denoise_last": False}
+    sampler = diffusion.annealed_langevin(denoise, sigmas, **options)
+    modes = jax.random.choice(jax.random.key(3), 2, (num,), p=jnp.asarray(WEIGHTS))
     drawn = {
-        "data": means[jax.random.choice(jax.random.key(3), 2, (num,), p=jnp.asarray(WEIGHTS))] + jax.random.normal(jax.random.key(4), (num, 2)),
+        "data": means[modes] + jax.random.normal(jax.random.key(4), (num, 2)),
         "langevin": jax.jit(lambda x: jax.lax.scan(plain, x, keys)[0])(start),
         "annealed": jax.jit(lambda x: diffusion.draw_from(sampler, jax.random.key(2), x))(start),
     }
@@ -251,7 +201,8 @@ def field(*, num: int = 2000) -> Claim:
         p = np.exp(np.asarray(flow_matching.mixture_log_density(path, means, stds, dense, jnp.float32(t))))
         axes.contourf(fine, fine, p.reshape(80, 80), 12, cmap="Blues")
         axes.quiver(*np.asarray(grid).T, *u.T, scale=60, width=0.006)
-        axes.set_title(f"t = {t:g}", fontsize="small"), axes.set_aspect("equal"), axes.set_xticks([]), axes.set_yticks([])
+        axes.set_title(f"t = {t:g}", fontsize="small"), axes.set_aspect("equal")
+        axes.set_xticks([]), axes.set_yticks([])
     velocity = functools.partial(flow_matching.mixture_velocity, path, means, stds)
     z = jax.random.normal(jax.random.key(0), (num, 2))
     ends = jax.jit(lambda z: solvers.integrate(velocity, z, jnp.linspace(0.0, 1.0, 101), tableau=solvers.RK4))(z)
@@ -260,69 +211,14 @@ def field(*, num: int = 2000) -> Claim:
     return {"right": len(right) / num, "mean_error": error, "points": num}, figure
 
 
-def bounds(*, workdir: str, num: int = 360, keys: int = 4, intervals: int = 100) -> Claim:
-    """Score held-out digits by the bound and by the flow of one score-based model, on the same dequantized pictures.
-
-    Args:
-        workdir: of a run of diffusion/score_sde.
-        num: pictures.
-        keys: estimates of the bound that are averaged.
-        intervals: of the bound's integral, and twice the flow's steps.
-
-    Returns:
-        'bound' and 'flow' in bits/dim, each with '_stderr' over pictures, 'difference' and its '_stderr'; the figure.
-    """
-    module, config = cli.read_workdir(pathlib.Path(workdir))
-    run = assemble.experiment(module, config, parallel="jit")
-    variables, _ = assemble.trained_variables(run, pathlib.Path(workdir))
-    model = config.model
-    path = score_sde_config.PATHS[model.path](model)
-    stored = jnp.asarray(open_source(config.data.name, "test", config.data.dir).fetch(np.arange(num))["x"])
-    y, log_det = dequantized_symmetric(model.levels).to_model(jax.random.key(0), stored)
-    denoise = lambda variables: lambda x, t: run.system.model.methods["denoise"](
-        variables, None, x, jnp.broadcast_to(t, x.shape[:1])
-    )
-    end = processes.point_at(path, jnp.float32(1.0))
-    end_std = float(jnp.sqrt(end.sigma**2 + (end.alpha * model.data_std) ** 2))
-    times = lambda count: diffusion.flow_likelihood(path, count, start=model.start).times
-
-    @jax.jit
-    def bounded(variables: Any, key: Array, y: Array) -> Array:
-        options = {"end_std": end_std, "data_std": model.data_std}
-        return sum(diffusion.path_bound(key, denoise(variables), path, y, times(intervals), **options))
-
-    @jax.jit
-    def flown(variables: Any, key: Array, y: Array) -> Array:
-        velocity = processes.probability_flow(denoise(variables), path)
-        how = {"trace": solvers.rademacher_trace(), "tableau": solvers.HEUN, "end_std": end_std}
-        return -diffusion.ode_log_prob(key, velocity, y, times(intervals // 2), **how)
-
-    unit = y[0].size * np.log(2.0)
-    mean = lambda score: sum(np.asarray(score(variables, key, y), np.float64) for key in _keys(keys)) / keys
-    bits = {name: (mean(score) - np.asarray(log_det)) / unit for name, score in (("bound", bounded), ("flow", flown))}
-    bits["difference"] = bits["bound"] - bits["flow"]
-    found: dict[str, Any] = {name: float(each.mean()) for name, each in bits.items()}
-    found |= {f"{name}_stderr": float(each.std() / np.sqrt(num)) for name, each in bits.items()}
-    axes = (figure := Figure(figsize=(3.6, 3.6), layout="constrained")).subplots()
-    axes.scatter(bits["flow"], bits["bound"], s=3)
-    axes.axline((2.0, 2.0), slope=1.0, color="0.6", linewidth=0.8)
-    axes.set_xlabel("flow, bits/dim"), axes.set_ylabel("bound, bits/dim"), axes.set_aspect("equal")
-    return found | {"pictures": num, "keys": keys}, figure
-
-
-def _keys(num: int) -> Array:
-    return jax.random.split(jax.random.key(1), num)
-
-
 CLAIMS: dict[str, Callable[..., Claim]] = {
     "schedules": schedules,
-    "steps": steps,
     "straight": straight,
     "langevin": langevin,
     "field": field,
     "bounds": bounds,
 }
-OF_A_RUN = {"steps": "diffusion/ddpm", "bounds": "diffusion/score_sde"}
+OF_A_RUN = {"bounds": "diffusion/score_sde"}
 
 
 def main() -> None:
@@ -330,13 +226,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("claim", choices=sorted(CLAIMS))
     parser.add_argument("--folder", required=True, help="Folder of the picture and the numbers.")
-    parser.add_argument("--workdir", default="", help="A trained run, for 'steps' and 'bounds'.")
+    parser.add_argument("--workdir", default="", help="A trained run, for 'bounds'.")
+    parser.add_argument("--num", type=int, default=0, help="Samples, points or pictures; 0 for the claim's own number.")
     given = parser.parse_args()
     if (given.claim in OF_A_RUN) != bool(given.workdir):
         wanted = ", ".join(f"{claim} takes --workdir of a run of {name}" for claim, name in OF_A_RUN.items())
         parser.error(f"{wanted}; the others take none.")
     try:
-        found, figure = CLAIMS[given.claim](**({"workdir": given.workdir} if given.workdir else {}))
+        options = ({"workdir": given.workdir} if given.workdir else {}) | ({"num": given.num} if given.num else {})
+        found, figure = CLAIMS[given.claim](**options)
     except UserError as error:
         parser.error(str(error))
     folder = pathlib.Path(given.folder)

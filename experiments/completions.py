@@ -13,6 +13,7 @@ from genjax.data import open_source
 from genjax.diffusion import average_pool, enlarged, low_resolution
 from genjax.training import EvalContext
 
+
 def half_mask(name: str, shape: tuple[int, int, int, int]) -> np.ndarray:
     """Return masks [N, H, W, 1] that know the 'top' or the 'left' half."""
     mask = np.zeros((*shape[:3], 1), np.float32)
@@ -45,7 +46,8 @@ def halves(context: EvalContext, *, resamples: int) -> dict[str, Any]:
     batches = list(context.test())
     x, label = (np.concatenate([np.asarray(batch[name]) for batch in batches]) for name in ("x", "label"))
     key, replace = jax.random.fold_in(context.key, 7), jax.jit(model.methods["replace"], static_argnames="resamples")
-    fill = jax.jit(lambda v, key, known, mask: model.sample(v, key, len(known), condition={"known": known, "mask": mask}))
+    given = lambda known, mask: {"known": known, "mask": mask}
+    fill = jax.jit(lambda v, key, known, mask: model.sample(v, key, len(known), condition=given(known, mask)))
     ways: dict[str, Callable] = {
         "mask_channel": fill,
         "replacement": replace,
@@ -76,8 +78,8 @@ def enlargement(context: EvalContext, *, factor: int, repeats: int = 8) -> dict[
 
     Returns:
         'psnr' of samples, of the mean of `repeats` and of bicubic interpolation, decibels, means over pictures;
-        'consistency', the mean square error of the low resolution of what is made against that given, in units of the
-        range; 'agreement', the share that the classifier gives the picture's label, for samples, bicubic and truth; 'n'.
+        'consistency', the mean square error of the low resolution of what is made, in units of the range; 'agreement',
+        the share that the classifier gives the picture's label, for samples, bicubic and truth; 'n'.
     """
     model, config = context.system.model, context.config
     levels = config.model.levels

@@ -76,7 +76,7 @@ def pictures(config: ConfigDict) -> None:
     config.train.sample_every = 5_000
     config.train.checkpoint_every = 5_000
     config.train.ema_decay = 0.999
-    config.model.architecture = "dcgan"  # dcgan, dcgan_critic, layer_norm or mlp
+    config.model.architecture = "dcgan"  # dcgan, dcgan_critic, layer_norm, sngan or mlp
     config.model.shape = (8, 8, 1)
     config.model.levels = 17
     config.model.latent_dim = 64
@@ -240,6 +240,12 @@ def _layer_norm(model: ConfigDict, axis_name: str | None, dtype: Any) -> tuple[n
     return _dcgan_generator(model, axis_name, dtype), critic
 
 
+def _sngan(model: ConfigDict, axis_name: str | None, dtype: Any) -> tuple[nn.Module, nn.Module]:
+    shape, features = tuple(model.shape), tuple(model.discriminator_features)
+    generator = adversarial.SNGANGenerator(shape, tuple(model.generator_features), axis_name=axis_name, dtype=dtype)
+    return generator, adversarial.SNGANDiscriminator(features, len(features), dtype=dtype)
+
+
 def _dcgan_generator(model: ConfigDict, axis_name: str | None, dtype: Any) -> nn.Module:
     features = tuple(model.generator_features)
     return adversarial.DCGANGenerator(tuple(model.shape), features, model.kernel_size, axis_name, dtype)
@@ -259,4 +265,5 @@ ARCHITECTURES = {
     "dcgan": _dcgan,
     "dcgan_critic": partial(_dcgan, score_bias=False),  # for Wasserstein losses, which do not see it
     "layer_norm": _layer_norm,  # likewise
+    "sngan": _sngan,  # residual, the discriminator spectrally normalized
 }

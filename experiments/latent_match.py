@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import evaluations
 from genjax import evaluation as metrics
 from genjax.classical import divergences
 from genjax.contract import Array, Variables
@@ -118,15 +117,6 @@ def class_error(context: EvalContext) -> dict[str, Any]:
         for batch in context.test()
     ]
     return {"error": float(np.mean(np.concatenate(wrong))), "n": len(np.concatenate(wrong))}
-
-
-def class_agreement(context: EvalContext) -> dict[str, Any]:
-    """Return the share of samples that the classifier of the data finds in the class they were asked for."""
-    classifier = evaluations.classifier_of(context.config.data.name, context.config.data.dir)
-    wanted = np.arange(int(context.config.eval.num_samples)) % 10
-    samples = context.sample(len(wanted), condition=jnp.asarray(wanted, jnp.int32))
-    found = metrics.embed(classifier, np.asarray(context.system.to_picture(samples), np.float32))
-    return {"agreement": float(np.mean(found.log_probs.argmax(axis=1) == wanted)), "features": classifier.name}
 
 
 def label_some(share: float) -> transforms.Transform:

@@ -84,11 +84,12 @@ def spiral(*, rate: float = 0.2, steps: int = 100) -> tuple[dict[str, float], Fi
     return {f"radius after {steps} steps, {name}": float(r[-1]) for name, r in radius.items()}, figure
 
 
-def collapse(*, steps: int = 6_000, every: int = 500, seeds: tuple[int, ...] = (0,)) -> tuple[dict[str, Any], Figure]:
+def collapse(*, steps: int = 4_000, every: int = 500, seeds: tuple[int, ...] = (0,)) -> tuple[dict[str, Any], Figure]:
     """Train four games on the ring of eight and count the modes that they cover, over time."""
     toy, found = toy2d.SETS["ring_of_8"], {}
     figure = Figure(figsize=(10, 4.4), dpi=80, layout="constrained")
-    curves, *panels = (figure.subplot_mosaic([["c", "c", "a", "b"], ["c", "c", "d", "e"]])[name] for name in "cabde")
+    axes = figure.subplot_mosaic([["c", "c", "a", "b"], ["c", "c", "d", "e"]])
+    curves, *panels = (axes[name] for name in "cabde")
     for panel, (name, (model, rates)) in zip(panels, _games().items()):
         covered, good = [], []
         for seed in seeds:

@@ -105,7 +105,8 @@ def truncated_normal(key: Array, shape: tuple[int, ...], truncation: float | Arr
 
     Reference: Brock et al. 2019, section 3.1.
     """
-    edge = jnp.asarray(truncation, jnp.float32)
+    # A float32 uniform number, through the inverse of erf, gives at most 5.42; past 5.5 it could give infinity.
+    edge = jnp.minimum(jnp.asarray(truncation, jnp.float32), 5.5)
     return jax.random.truncated_normal(key, -edge, edge, shape)
 
 

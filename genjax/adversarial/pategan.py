@@ -12,10 +12,10 @@ post-processing whatever is done with them costs nothing more. The moments accou
 adds up what they cost. Where the next answers would exceed the budget they are not asked: student and generator descend
 nothing from there on (the paper stops its loop), and the epsilon that is reported never exceeds the budget.
 
-On generated rows alone a student learns nothing while the teachers agree that all of them are: it never hears where they
-would say real, and the generator has no way to go. So, other than in the paper, half of the questions can be rows that owe
-nothing to the data (uniform over the range of the columns); the teachers learn to tell those as well, and asking about
-them costs what asking about generated ones does.
+On generated rows alone a student learns nothing while the teachers agree that all of them are: it never hears where
+they would say real, and the generator has no way to go. So, other than in the paper, half of the questions can be rows
+that owe nothing to the data (uniform over the range of the columns); the teachers learn to tell those as well, and
+asking about them costs what asking about generated ones does.
 
 Row r belongs to teacher r mod k. A teacher's mean over its rows is k times the mean over the batch with its rows alone,
 so that it needs no count. Moments are summed in float32.
@@ -63,8 +63,8 @@ class Budget(NamedTuple):
 class RowGenerator(nn.Module):
     """Latents to rows of a table: columns in [0, 1], then a class, one-hot.
 
-    The class is drawn by the last coordinate of the latent, all with equal chances, and told to the network: class shares
-    are taken for public knowledge, and a generator that had to find them forgot classes.
+    The class is drawn by the last coordinate of the latent, all with equal chances, and told to the network: class
+    shares are taken for public knowledge, and a generator that had to find them forgot classes.
 
     columns: number of columns.
     classes: number of classes, 0 for none.
@@ -173,8 +173,8 @@ def pategan(
         num_teachers: k.
         queries: rows the teachers are asked about at each move of the student (on each device, under pmap).
         budget: see Budget.
-        public_rows: (key, num) -> rows that owe nothing to the data, half of all that is called generated where teachers
-            and student learn; None for generated rows alone.
+        public_rows: (key, num) -> rows that owe nothing to the data, half of all that is called generated where
+            teachers and student learn; None for generated rows alone.
         generator_loss: of the student's scores; the paper's is minimax.
         teacher_steps, student_steps: moves of each before one of the generator.
         axis_name: mapped axis under pmap, over which what the answers cost is summed.

@@ -105,13 +105,16 @@ def sinkhorn(logits: Array, steps: int) -> Array:
 
     Args:
         logits: `[B, T, T]`.
-        steps: of columns, then rows; the rows sum to 1 whatever their number, the columns in the limit.
+        steps: of columns, then rows, after a first division of the rows. The rows sum to 1 whatever the number of
+            steps, the columns in the limit.
 
     Returns:
         log P `[B, T, T]`.
 
     Reference: Mena et al. 2018, eqs. 1 to 4.
     """
+    # Columns first would divide away exactly what is added to a column, and leave biases without a gradient.
+    logits = jax.nn.log_softmax(logits, axis=2)
     for _ in range(steps):
         logits = jax.nn.log_softmax(logits, axis=1)
         logits = jax.nn.log_softmax(logits, axis=2)

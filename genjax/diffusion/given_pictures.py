@@ -1,7 +1,7 @@
-"""Networks that are given pictures beside x_t: as more channels of their input (Saharia et al. 2021; Nichol et al. 2022).
+"""Networks that are given pictures beside x_t, as more channels of their input (SR3, 2021; GLIDE, 2022).
 
 A network that was trained without them goes on from where it was: the kernel of its first convolution gets rows of
-zeros for the new channels, and so does what it did before until they have learned (GLIDE, section 3.4).
+zeros for the new channels, and so does what it did before until they have learned (GLIDE).
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Inpainting with a model trained for it: it sees what is known, and where (GLIDE, Nichol et al. 2022, section 3.4).
+"""Inpainting with a model trained for it: it sees what is known, and where (GLIDE, Nichol et al. 2022).
 
     eps^(x_t, t, m known, m),   m = 1 where known
 
@@ -117,7 +117,9 @@ def mask_channel(
             return model.init(key, batch)
         return Variables({PLAYER: with_more_channels(diffusion.params[PLAYER], shape[-1] + 1)})
 
-    def sample(variables: Variables, key: Array, num_samples: int, *, condition: PyTree = None, **options: Any) -> Array:
+    def sample(
+        variables: Variables, key: Array, num_samples: int, *, condition: PyTree = None, **options: Any
+    ) -> Array:
         drawn = model.sample(variables, key, num_samples, condition=condition, **options)
         return jnp.where(condition["mask"] > 0.5, condition["known"], drawn)
 

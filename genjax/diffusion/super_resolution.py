@@ -1,12 +1,12 @@
-"""Super-resolution by iterated refinement, and cascades (SR3, Saharia et al. 2021, arXiv:2104.07636; CDM, Ho et al. 2021).
+"""Super-resolution by iterated refinement (SR3, Saharia et al. 2021, arXiv:2104.07636); cascades (CDM, Ho et al. 2022).
 
 A diffusion model of pictures x given their low resolution l(x): the network sees it, enlarged, beside x_t,
 
     eps^(x_t, t, up(l))
 
 In a cascade l is itself drawn, by a smaller model, and not quite as data are. So the low resolution is noised in
-training, l~ = sqrt(1 - s^2) l + s z with s ~ U(0, s_max), and the network told s (conditioning augmentation; CDM
-section 4.2, Imagen section 2.3): what it cannot trust it does not rely on. In sampling s is chosen.
+training, l~ = sqrt(1 - s^2) l + s z with s ~ U(0, s_max), and the network told s (conditioning augmentation; CDM,
+and Imagen, section 2.4): what it cannot trust it does not rely on. In sampling s is chosen.
 """
 
 from collections.abc import Callable

@@ -9,8 +9,8 @@
 Down is an average over 2 x 2 pixels, up their repetition. The paper's final model has all but the rescaling, which is
 `residual_scale=1`; then the same network in diffusers is the one that `genjax.nn.unet` names, with
 
-    resnet_time_scale_shift='scale_shift', downsample_type='resnet', upsample_type='resnet', attn_norm_num_groups=groups,
-    and attention at every level
+    resnet_time_scale_shift='scale_shift', downsample_type='resnet', upsample_type='resnet',
+    attn_norm_num_groups=groups, and attention at every level
 
 and tests/nn/test_unet_parity.py carries weights from the one to the other.
 """

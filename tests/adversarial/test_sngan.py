@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
+from experiments import games
+from experiments.configs.common import base
 from genjax.adversarial import discriminator_block, first_discriminator_block, generator_block
 from genjax.adversarial import projection_score, sngan
 from genjax.adversarial.residual import double_side, halve_side
@@ -94,7 +96,8 @@ def test_u_moves_in_the_discriminators_own_update_alone():
     assert set(variables.state["discriminator"]) == {"spectral"} and set(variables.state["generator"]) == {"batch_stats"}
     assert len(jax.tree.leaves(variables.state["discriminator"])) == 7  # one of each convolution, the score, the classes
     own = moved["discriminator"]["discriminator"]["spectral"]
-    assert {name for name in own if not own[name]["u"]} <= {"SpectralConv_2"}  # 1 x 1 on one channel: one round is exact
+    at_rest = {"SpectralConv_2", "score"}  # matrices of one column and of one row: their first round is exact
+    assert {name for name in own if not own[name]["u"]} <= at_rest
     assert not any(jax.tree.leaves(moved["discriminator"]["generator"]))
     assert not any(jax.tree.leaves(moved["generator"]["discriminator"]))
     assert all(jax.tree.leaves(moved["generator"]["generator"]))
@@ -120,3 +123,18 @@ def test_without_classes_no_one_is_told():
     names = "".join(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables))
     assert "embed" not in names and "gain" not in names
     assert jax.eval_shape(partial(model.sample, num_samples=3), variables, KEY).shape == (3, 4, 4, 1)
+
+
+def test_any_loss_and_penalty_may_be_played_with_these_networks():
+    """By config: the architecture 'sngan' of experiments.games, Wasserstein losses, a gradient penalty."""
+    config = base("adversarial/gan")
+    games.pictures(config)
+    games.choices(config)
+    games.tiny(config)
+    config.model.architecture, config.model.loss = "sngan", "wasserstein"
+    config.model.regularizers.gradient_penalty = 10.0
+    model = games.assemble(config)
+    batch = {"x": jnp.ones((2, 8, 8, 1))}
+    variables = jax.eval_shape(model.init, KEY, batch)
+    _, aux = jax.eval_shape(model.updates[0].loss, variables, batch, KEY, jnp.int32(0))
+    assert "gradient_penalty" in aux.metrics and "spectral" in aux.state["discriminator"]

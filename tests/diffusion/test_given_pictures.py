@@ -1,4 +1,4 @@
-"""Models that see pictures: a widened network is the old one, masks are boxes, what is known is kept, cascades chain."""
+"""Models that see pictures: a widened network is the old one, masks are boxes, the known is kept, cascades chain."""
 
 import flax.linen as nn
 import jax
@@ -72,7 +72,8 @@ def test_a_stage_goes_on_as_it_was_whatever_it_is_shown():
     x, t = jax.random.normal(KEY, (6, *SHAPE)), jnp.full(6, 0.4)
     before = stage.methods["denoise"](trained, KEY, x, t)
     np.testing.assert_allclose(model.methods["denoise"](variables, KEY, x, t, condition=halves(6)), before, atol=1e-5)
-    assert with_more_channels({"conv_in": {"kernel": jnp.ones((3, 3, 1, 5))}}, 2)["network"]["conv_in"]["kernel"].shape == (3, 3, 3, 5)
+    wider = with_more_channels({"conv_in": {"kernel": jnp.ones((3, 3, 1, 5))}}, 2)
+    assert wider["network"]["conv_in"]["kernel"].shape == (3, 3, 3, 5)
 
 
 def test_the_known_is_kept_and_seen():
@@ -102,7 +103,7 @@ class ExactConditional(nn.Module):
     @nn.compact
     def __call__(self, x, t, condition=None, *, train=False):
         x_t, known, mask = (x[..., i].reshape(-1, 2) for i in range(3))
-        share = jax.nn.sigmoid(-8.0 * t / 100.0)[:, None]  # the level is 25 ln(sigma / alpha), the path preserves variance
+        share = jax.nn.sigmoid(-0.08 * t)[:, None]  # t is 25 ln(sigma / alpha), and alpha^2 + sigma^2 = 1
         alpha, sigma = jnp.sqrt(share), jnp.sqrt(1.0 - share)
         x_t = x_t / jnp.sqrt(1.0 / (sigma**2 + alpha**2 * VARIANCE))
         # Given the left pixel, the right one is N(0.8 left, 0.36 variance) and independent of x_t's left pixel.
@@ -123,7 +124,8 @@ def test_a_normal_is_completed_to_its_conditional():
     left = 0.4
     known = jnp.full((4000, 1, 2, 1), int(levels * (left + 1.0) / 2.0), jnp.int32)
     mask = jnp.zeros((4000, 1, 2, 1)).at[:, :, 0].set(1.0)
-    drawn = jax.jit(lambda key: model.sample(Variables({"denoiser": {}}), key, 4000, condition={"known": known, "mask": mask}))
+    condition, variables = {"known": known, "mask": mask}, Variables({"denoiser": {}})
+    drawn = jax.jit(lambda key: model.sample(variables, key, 4000, condition=condition))
     x = 2.0 * (np.asarray(drawn(KEY), np.float64)[:, 0, :, 0] + 0.5) / levels - 1.0
     np.testing.assert_allclose(x[:, 0], left, atol=1.0 / levels)
     std = (0.36 * VARIANCE) ** 0.5
@@ -151,9 +153,9 @@ def test_low_resolution_is_the_mean_of_what_is_stored():
     assert float(noisy.mean()) == pytest.approx(1.6, abs=0.03) and float(noisy.std()) == pytest.approx(0.6, abs=0.02)
 
 
-def upper_model(**options):
+def upper_model():
     return super_resolution(
-        Small(), PATH, shape=SHAPE, levels=LEVELS, factor=2, sampler_of=sampler_of, **{"max_augmentation": 0.5} | options
+        Small(), PATH, shape=SHAPE, levels=LEVELS, factor=2, sampler_of=sampler_of, max_augmentation=0.5
     )
 
 

@@ -1,4 +1,4 @@
-"""The bound in continuous time: exact where the score is, a bound where it is not, and the flow's likelihood beside it."""
+"""The bound in continuous time: exact where the score is, a bound where it is not; the flow's likelihood beside it."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,8 @@ from genjax.diffusion import ode_log_prob, path_bound
 from genjax.processes import like, point_at
 from tests.diffusion import exact
 
-PATH, START, MEAN = processes.linear_path(), 0.01, 0.0  # of mean 0: that of the noise, on which bound and flow stand
+PATH, START = processes.linear_path(), 0.01
+MEAN = 0.0  # that of the noise, on which bound and flow stand
 POINT_OF = lambda t: point_at(PATH, t)
 TIMES = processes.log_snr_times(POINT_OF, 40, start=1.0, end=START)[::-1]
 Y = np.random.default_rng(0).normal(0.0, 0.5, (7, 2)).astype(np.float32)
@@ -38,7 +39,7 @@ def bounds(denoise, y, num=100, data_std=exact.STD):
 
 
 def law(strength):
-    """Return mean and standard deviation at START of the reverse equation with that score, by its moments' equations."""
+    """Return mean and standard deviation at START of the reverse equation with that score, by its moments."""
 
     def slope(t, moments):
         point = jax.tree.map(float, POINT_OF(jnp.float32(t)))
@@ -85,7 +86,8 @@ def test_bits_of_a_mixture_agree_within_their_error_bars():
     denoise = lambda x, t: each(x, jnp.broadcast_to(t, x.shape[:1]))
     bound, _ = bounds(denoise, y, num=20, data_std=0.7)
     velocity = processes.probability_flow(one, PATH)
-    flow = -ode_log_prob(jax.random.key(1), velocity, jnp.asarray(y), TIMES, trace=solvers.exact_trace(), tableau=solvers.RK4)
+    options = {"trace": solvers.exact_trace(), "tableau": solvers.RK4}
+    flow = -ode_log_prob(jax.random.key(1), velocity, jnp.asarray(y), TIMES, **options)
     apart = bound - np.asarray(flow, np.float64)
     assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(len(y)) and apart.std() / np.sqrt(len(y)) < 0.03
     np.testing.assert_allclose(np.mean(flow), -mixture.log_prob(y, alpha, sigma).mean(), atol=5e-3)

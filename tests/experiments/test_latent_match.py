@@ -24,12 +24,12 @@ def context(methods, x):
 
 
 def test_matched_codes_pass_and_others_do_not():
-    x = np.random.default_rng(0).normal(size=(150, 2)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(120, 2)).astype(np.float32)
     draws = {"draw_prior": lambda v, key, num: jax.random.normal(key, (num, 2))}
     matched = latent_match.prior_match(context(draws | {"encode": lambda v, k, x: x}, x))
     apart = latent_match.prior_match(context(draws | {"encode": lambda v, k, x: 0.5 * x + 0.5}, x))
     assert matched["p_value"] > 0.01 and apart["p_value"] < 0.005
-    assert matched["n"] == 150 and apart["code_std"] == pytest.approx(0.5 * x.std(axis=0).mean(), rel=1e-4)
+    assert matched["n"] == 120 and apart["code_std"] == pytest.approx(0.5 * x.std(axis=0).mean(), rel=1e-4)
 
 
 def test_aggregates_are_tested_by_draws():

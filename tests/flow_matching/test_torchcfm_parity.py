@@ -15,15 +15,17 @@ RANDOM = np.random.default_rng(0)
 X0, X1, NOISE = (RANDOM.normal(size=(16, 2)).astype(np.float32) for _ in range(3))
 T = np.linspace(0.05, 0.95, 16).astype(np.float32)
 SIGMA = 0.3
+TRANSPORT = flow_matching.gaussian_interpolant(processes.straight_path(SIGMA))
+COSINE = flow_matching.gaussian_interpolant(processes.cosine_path())
 
 
 @pytest.mark.parametrize(
     "interpolant, peer, first, noise",
     [
         (flow_matching.straight_interpolant(SIGMA), "ConditionalFlowMatcher", X0, NOISE),
-        (flow_matching.gaussian_interpolant(processes.straight_path(SIGMA)), "TargetConditionalFlowMatcher", NOISE, NOISE),
+        (TRANSPORT, "TargetConditionalFlowMatcher", NOISE, NOISE),
         (flow_matching.bridge_interpolant(SIGMA), "SchrodingerBridgeConditionalFlowMatcher", X0, NOISE),
-        (flow_matching.gaussian_interpolant(processes.cosine_path()), "VariancePreservingConditionalFlowMatcher", X0, NOISE),
+        (COSINE, "VariancePreservingConditionalFlowMatcher", X0, NOISE),
     ],
     ids=["straight", "transport", "bridge", "cosine"],
 )

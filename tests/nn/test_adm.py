@@ -27,7 +27,8 @@ def test_resizing_blocks_start_as_their_resized_input():
     for resize, expected in ((halved, mean), (doubled, np.kron(np.asarray(x), np.ones((1, 2, 2, 1))))):
         module = AdaptiveBlock(4, groups=2, resize=resize)
         variables = module.init(KEY, x, embedding, train=False)
-        np.testing.assert_allclose(module.apply(variables, x, embedding, train=False), expected / np.sqrt(2.0), atol=1e-6)
+        made = module.apply(variables, x, embedding, train=False)
+        np.testing.assert_allclose(made, expected / np.sqrt(2.0), atol=1e-6)
     np.testing.assert_array_equal(halved(doubled(x)), x)
     with pytest.raises(ValueError, match="3 x 4 cannot be halved"):
         halved(normal((1, 3, 4, 1)))
@@ -43,8 +44,8 @@ def test_the_embedding_scales_and_shifts_what_is_normalized():
         params = params | {name: {"kernel": identity, "bias": jnp.zeros(4)}}
     silu = lambda a: a / (1.0 + np.exp(-a))
     y = silu(np.asarray(embedding)) @ np.asarray(params["embed"]["kernel"]) + np.asarray(params["embed"]["bias"])
-    norms = [lambda h, name=name: np.asarray(GroupNorm(2).apply({"params": params[name]}, h)) for name in ("norm_in", "norm_out")]
-    h = norms[1](jnp.asarray(silu(norms[0](x)))) * (1.0 + y[:, None, None, :4]) + y[:, None, None, 4:]
+    norm = lambda name, h: np.asarray(GroupNorm(2).apply({"params": params[name]}, h))
+    h = norm("norm_out", jnp.asarray(silu(norm("norm_in", x)))) * (1.0 + y[:, None, None, :4]) + y[:, None, None, 4:]
     made = module.apply({"params": params}, x, embedding, train=False)
     np.testing.assert_allclose(made, (np.asarray(x) + silu(h)) / np.sqrt(2.0), atol=1e-5)
 

@@ -1,5 +1,7 @@
 """Schemes of ordinary and stochastic equations step for step beside diffrax."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,7 +74,7 @@ def test_stochastic_schemes_make_the_same_steps_along_one_path(step, peer, diffu
     )
     end, _ = theirs(terms, getattr(diffrax, peer)(), 8)
     x, times = jnp.asarray(X), np.linspace(0.0, 2.0, 9)
-    for t, later in zip(times[:-1], times[1:]):
+    for t, later in itertools.pairwise(times):
         noise = motion.evaluate(t, later) / np.sqrt(later - t)
         x = step(x, jnp.float64(t), jnp.float64(later - t), noise, pendulum, diffusion)
     np.testing.assert_allclose(x, end, rtol=1e-9)

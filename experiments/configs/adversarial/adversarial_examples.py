@@ -61,12 +61,17 @@ def _default(config: ConfigDict) -> None:
     config.model.step_size = 0.05
 
     config.eval.attack_steps = 40
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "of 360 test pictures right: 99.2 % as they are; within eps = 0.15 84.4 % under FGSM, 78.9 % under PGD; within "
+        "2 eps 32.8 and 1.7 %; 49.2 % under PGD in the Euclidean norm within 0.75"
+    )
+    config.expected.cost = "82 s, of one shared CPU core 46 s"
 
 
 def _standard(config: ConfigDict) -> None:
     config.model.robust = False
+    config.expected.result = "97.2 % as they are; within eps = 0.15 35.0 % under FGSM, 13.1 % under PGD"
+    config.expected.cost = "37 s, of one shared CPU core 18 s"
 
 
 def _mnist(config: ConfigDict) -> None:

@@ -41,8 +41,8 @@ def _default(config: ConfigDict) -> None:
     config.train.log_every = 500
     config.train.checkpoint_every = 2_000
     config.train.ema_decay = 0.999
-    config.train.generator_rate = 2e-4
-    config.train.discriminator_rate = 4e-4
+    config.train.generator_rate = 3e-4
+    config.train.discriminator_rate = 1e-3
     config.train.adam_b1 = 0.0
     config.train.adam_b2 = 0.999
 
@@ -51,8 +51,8 @@ def _default(config: ConfigDict) -> None:
     config.model.num_classes = 10
     config.model.latent_dim = 60  # a multiple of 1 + blocks of the generator
     config.model.embedding = 32
-    config.model.generator_features = (32, 64)  # from the picture inwards
-    config.model.discriminator_features = (32, 64)
+    config.model.generator_features = (16, 32)  # from the picture inwards
+    config.model.discriminator_features = (16, 32)
     config.model.halvings = 2
     config.model.attention_side = 4  # of the maps that are attended over, in both; 0 for none
     config.model.orthogonal_weight = 1e-4
@@ -68,6 +68,8 @@ def _mnist(config: ConfigDict) -> None:
     config.data.name = "mnist"
     config.train.steps = 50_000
     config.train.checkpoint_every = 10_000
+    config.train.generator_rate = 1e-4
+    config.train.discriminator_rate = 4e-4
     config.model.shape = (28, 28, 1)
     config.model.levels = 256
     config.model.latent_dim = 120

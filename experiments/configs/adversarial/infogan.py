@@ -41,10 +41,10 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 128
-    config.train.steps = 8_000
+    config.train.steps = 5_000
     config.train.steps_per_call = 50
     config.train.log_every = 500
-    config.train.checkpoint_every = 4_000
+    config.train.checkpoint_every = 2_500
     config.train.ema_decay = 0.999
     config.train.generator_rate = 1e-3
     config.train.discriminator_rate = 2e-4

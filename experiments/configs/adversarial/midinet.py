@@ -54,8 +54,11 @@ def _default(config: ConfigDict) -> None:
     config.model.r1_gamma = 0.02
 
     config.sample.num = 16
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "98.6 % of bars are the one before shifted as a whole (chance 1e-7), 96.0 % in melodies made from nothing; but "
+        "all of them by two degrees, where the data have one and two in equal shares"
+    )
+    config.expected.cost = "184 s, of one shared CPU core 91 s"
 
 
 def _tiny(config: ConfigDict) -> None:

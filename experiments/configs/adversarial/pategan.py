@@ -66,11 +66,16 @@ def _default(config: ConfigDict) -> None:
     config.model.delta = 1e-3
 
     config.eval.num_samples = 1000
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "epsilon 99.9, delta 1e-3: rows of no use (held-out accuracy 30 % of a classifier trained on them, chance "
+        "33 %, 90 % on real rows)"
+    )
+    config.expected.cost = "48 s, of one shared CPU core 25 s"
 
 
 def _wine(config: ConfigDict) -> None:
+    config.expected.result = "epsilon 99.9: held-out accuracy 47 % logistic, 33 % forest (chance 39, real rows 100 %)"
+    config.expected.cost = "42 s, of one shared CPU core 24 s"
     config.data.name = "wine"
     config.data.batch_size = 142
     config.model.columns = 13
@@ -78,9 +83,18 @@ def _wine(config: ConfigDict) -> None:
 
 def _free(config: ConfigDict) -> None:
     config.model.epsilon = float("inf")
+    config.train.steps = 4_000
+    config.train.checkpoint_every = 4_000
+    config.train.generator_rate = 3e-4  # a quicker one puts each class on a point
+    config.model.teachers = 5
     config.model.teacher_steps = 1
-    config.model.queries = 16
+    config.model.queries = 64
     config.model.noise_scale = 0.5
+    config.expected.result = (
+        "held-out accuracy of classifiers trained on generated rows: 80 % logistic, 86.7 % forest (90.0, 93.3 % on "
+        "real rows); within a class rows spread 0.27 times as wide as real ones; epsilon 1.2e5, no privacy"
+    )
+    config.expected.cost = "40 s, of one shared CPU core 16 s"
 
 
 def _tiny(config: ConfigDict) -> None:
@@ -138,8 +152,8 @@ def utility(context: EvalContext) -> dict[str, float]:
     Returns:
         'accuracy' and 'auroc' (one class against the rest, averaged) of a logistic regression and, with 'forest_'
         before, of a random forest; the same behind '_real' for classifiers of the real training rows; 'chance', the
-        share of the largest class; 'epsilon' spent; 'classes_drawn', how many classes the generated rows have; 'spread',
-        the standard deviation within a class, generated over real; 'n'.
+        share of the largest class; 'epsilon' spent; 'classes_drawn', how many classes the generated rows have;
+        'spread', the standard deviation within a class, generated over real; 'n'.
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression

@@ -157,9 +157,9 @@ def _solved(context: EvalContext) -> dict[str, Any]:
             right.append(fits[np.arange(len(slots)), order[slots]].mean())
             whole.append(fits[np.arange(len(slots)), order[slots]].all())
             chance.append(fits[np.arange(len(slots)), random.permutation(len(order))[slots]].mean())
-        unlaid = np.take_along_axis(known, np.argsort(places, axis=1), axis=1)[:, :, None, None, None]
+        covered = np.take_along_axis(known, np.argsort(places, axis=1), axis=1)[:, :, None, None, None]
         errors.append(((np.clip(solution.picture, -1, 1) - batch["x"]) ** 2).mean(axis=(1, 2, 3)))
-        black.append((np.where(unlaid, 0.0, true + 1.0) ** 2).mean(axis=(1, 2, 3, 4)))
+        black.append((np.where(covered, 0.0, true + 1.0) ** 2).mean(axis=(1, 2, 3, 4)))
     # In [0, 1] a squared error is a quarter of what it is in [-1, 1].
     psnr = lambda parts: float(-10 * np.log10(np.mean(np.concatenate(parts)) / 4))
     return {

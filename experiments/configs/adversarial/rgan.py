@@ -53,12 +53,20 @@ def _default(config: ConfigDict) -> None:
 
     config.sample.num = 16
     config.eval.num_samples = 1000
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "all samples are sines (residual 0.023, below 0.1 for all), frequency 2.55 +- 1.13 (data 2.93 +- 1.12), "
+        "amplitude 0.54 +- 0.20 (0.50 +- 0.23); MMD^2 0.0060, floor -0.0002: the test still tells them (p = 0.002)"
+    )
+    config.expected.cost = "7 min, of one shared CPU core 3.6 min"
 
 
 def _rcgan(config: ConfigDict) -> None:
     config.model.num_classes = 4
+    config.expected.result = (
+        "stopped after 2,200 of its steps: 95.1 % of samples in the band asked for, 94 % with a residual below "
+        "0.1; MMD^2 0.0009 (p = 0.002)"
+    )
+    config.expected.cost = "about 8 min for all its steps"
 
 
 def _tiny(config: ConfigDict) -> None:

@@ -37,13 +37,13 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 64
-    config.train.steps = 6_000
+    config.train.steps = 4_000
     config.train.steps_per_call = 50
     config.train.log_every = 500
-    config.train.checkpoint_every = 3_000
+    config.train.checkpoint_every = 2_000
     config.train.ema_decay = 0.999
-    config.train.generator_rate = 1e-4
-    config.train.discriminator_rate = 4e-4
+    config.train.generator_rate = 3e-4
+    config.train.discriminator_rate = 1e-3
     config.train.adam_b1 = 0.0
     config.train.adam_b2 = 0.9
 
@@ -51,8 +51,8 @@ def _default(config: ConfigDict) -> None:
     config.model.levels = 17
     config.model.num_classes = 10  # 0: not told
     config.model.latent_dim = 64
-    config.model.generator_features = (32, 64)  # from the picture inwards
-    config.model.discriminator_features = (32, 64)
+    config.model.generator_features = (16, 32)  # from the picture inwards
+    config.model.discriminator_features = (16, 32)
     config.model.halvings = 2
     config.model.attention_side = 4  # of the maps that are attended over, in both; 0 for none
 
@@ -70,6 +70,8 @@ def _mnist(config: ConfigDict) -> None:
     config.data.name = "mnist"
     config.train.steps = 50_000
     config.train.checkpoint_every = 10_000
+    config.train.generator_rate = 1e-4
+    config.train.discriminator_rate = 4e-4
     config.model.shape = (28, 28, 1)
     config.model.levels = 256
     config.model.latent_dim = 128

@@ -45,12 +45,12 @@ def get_config(variant: str = "") -> ConfigDict:
 
 def _default(config: ConfigDict) -> None:
     config.data.batch_size = 64
-    config.train.steps = 6_000
+    config.train.steps = 4_000
     config.train.steps_per_call = 50
     config.train.log_every = 500
-    config.train.checkpoint_every = 3_000
+    config.train.checkpoint_every = 2_000
     config.train.ema_decay = 0.999
-    config.train.learning_rate = 2e-4  # of both players
+    config.train.learning_rate = 5e-4  # of both players
     config.train.adam_b1 = 0.0
     config.train.adam_b2 = 0.9
 
@@ -58,14 +58,17 @@ def _default(config: ConfigDict) -> None:
     config.model.levels = 17
     config.model.num_classes = 10  # 0: not told
     config.model.latent_dim = 64
-    config.model.generator_features = (32, 64)  # from the picture inwards
-    config.model.discriminator_features = (32, 64)
+    config.model.generator_features = (16, 32)  # from the picture inwards
+    config.model.discriminator_features = (16, 32)
     config.model.halvings = 2
     config.model.loss = "hinge"
     config.model.discriminator_steps = 1
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "99.8 % of samples found in their class, but nearly one picture a class: classifier-FID 49.8 (floor 3.8), precision "
+        "1.00, recall 0.003 on the test split; untuned"
+    )
+    config.expected.cost = "a minute and a half of one CPU core"
 
 
 def _plain(config: ConfigDict) -> None:
@@ -78,6 +81,7 @@ def _mnist(config: ConfigDict) -> None:
     config.data.name = "mnist"
     config.train.steps = 50_000
     config.train.checkpoint_every = 10_000
+    config.train.learning_rate = 2e-4
     config.model.shape = (28, 28, 1)
     config.model.levels = 256
     config.model.latent_dim = 128

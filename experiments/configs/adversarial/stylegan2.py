@@ -72,6 +72,13 @@ def _default(config: ConfigDict) -> None:
     config.model.augmentation = ""  # one of AUGMENTATIONS, or '' for none
     config.model.augmentation_images = 500_000  # within which p could go from 0 to 1
 
+    config.expected.result = (
+        "seed 0: classifier-FID 16.1 (floor 3.8), precision 0.68, recall 0.71 on the test split; most digits can be read"
+    )
+    config.expected.cost = "4 min on one busy CPU core"
+
+
+def _not_measured(config: ConfigDict) -> None:
     config.expected.result = "not measured"
     config.expected.cost = "not measured"
 
@@ -79,11 +86,13 @@ def _default(config: ConfigDict) -> None:
 def _stylegan(config: ConfigDict) -> None:
     config.model.synthesis = "adain"
     config.model.path_weight = 0.0  # which came in 2020
+    _not_measured(config)
 
 
 def _ada(config: ConfigDict) -> None:
     config.model.augmentation = "digits"
     config.model.augmentation_images = 100_000
+    _not_measured(config)
 
 
 def _mnist(config: ConfigDict) -> None:
@@ -99,8 +108,7 @@ def _mnist(config: ConfigDict) -> None:
     config.model.features = (128, 128, 64, 32)
     config.model.gamma = 1.0
     config.eval.num_samples = 10_000
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    _not_measured(config)
 
 
 def _cifar10(config: ConfigDict) -> None:

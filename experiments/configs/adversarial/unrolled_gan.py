@@ -35,10 +35,10 @@ def get_config(variant: str = "") -> ConfigDict:
 def _default(config: ConfigDict) -> None:
     config.data.name = "toy2d/ring_of_8"
     config.data.batch_size = 256
-    config.train.steps = 10_000
+    config.train.steps = 6_000
     config.train.steps_per_call = 100
     config.train.log_every = 500
-    config.train.checkpoint_every = 5_000
+    config.train.checkpoint_every = 3_000
     config.train.ema_decay = 0.99
     config.train.generator_rate = 1e-3
     config.train.discriminator_rate = 1e-4
@@ -51,12 +51,20 @@ def _default(config: ConfigDict) -> None:
 
     config.sample.num = 1000
     config.eval.num_samples = 2500
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "seeds 0, 1, 2: 8 of 8 modes each, 20.8, 41.8, 3.2 % of samples within 3 standard deviations; 2-Wasserstein "
+        "0.16, 0.14, 0.38, floor 0.11"
+    )
+    config.expected.cost = "91 s, of one shared CPU core 45 s"
 
 
 def _plain(config: ConfigDict) -> None:
     config.model.unroll_steps = 0
+    config.expected.result = (
+        "seeds 0, 1, 2: 5, 2, 5 of 8 modes; 7.0, 0.1, 0.7 % of samples within 3 standard deviations; 2-Wasserstein "
+        "0.37, 0.84, 0.44"
+    )
+    config.expected.cost = "26 s, of one shared CPU core 12 s"
 
 
 def _tiny(config: ConfigDict) -> None:

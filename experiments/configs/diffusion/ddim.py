@@ -38,8 +38,11 @@ def get_config(variant: str = "") -> ConfigDict:
     few_step_fields(config, "diffusion/ddim", steps=20)
     config.sample.eta = 0.0  # from 0, deterministic, to 1, where all steps are DDPM with the lower variance
     if variant == "":
-        config.expected.result = "not measured"
-        config.expected.cost = "not measured"
+        config.expected.result = (
+            "classifier-FID (ours) 11.7, 6.4, 5.2, 4.7, 4.7 in 5, 10, 20, 50, 200 steps; a picture comes back from its "
+            "noise within 1.39, 0.63, 0.26, 0.04 of 16 levels in 5, 10, 20, 50"
+        )
+        config.expected.cost = "14 min beside other work"
     if variant == "tiny":
         tiny_curve(config)
     return config

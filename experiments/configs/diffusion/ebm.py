@@ -17,6 +17,13 @@ from genjax.training.system import System
 
 VARIANTS = ("", "moons", "tiny")
 
+MEASURED = {  # variant: result, cost
+    "": (
+        "2.845 nats (0.007) by log Z on the grid, entropy 2.832; 2-Wasserstein 0.213, floor 0.189",
+        "67 s on half a CPU core",
+    ),
+}
+
 
 def get_config(variant: str = "") -> ConfigDict:
     """Return the config of a variant."""
@@ -34,8 +41,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.penalty = 0.0  # of the energies' squares
     config.model.half_width = 12.0  # of the box on which the density is normalized
     config.model.cells = 240  # along each of its sides
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result, config.expected.cost = MEASURED.get(variant, ("not measured", "not measured"))
     if variant == "moons":
         config.data.name = "toy2d/two_moons"
         config.model.step_size = 0.002

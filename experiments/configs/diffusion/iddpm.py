@@ -21,6 +21,13 @@ STEPS = {
     "importance": lambda model: diffusion.importance_steps(model.steps),
 }
 
+MEASURED = {  # variant: result, cost
+    "": (
+        "bound 1.855 bits/dim (0.014), diffusion/ddpm's is 2.00; classifier-FID (ours) 5.20 in 50 steps; digits can be read",
+        "23 min beside other work",
+    ),
+}
+
 
 def get_config(variant: str = "") -> ConfigDict:
     """Return the config of a variant."""
@@ -34,8 +41,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.bound_weight = 1e-3  # lambda of the hybrid
     config.model.drawn = "uniform"  # steps of training: uniform or importance
     config.model.sample_steps = 50  # of the T
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result, config.expected.cost = MEASURED.get(variant, ("not measured", "not measured"))
     if variant in ("bound", "tiny"):
         config.model.objective, config.model.drawn = "bound", "importance"
     if variant == "mnist":

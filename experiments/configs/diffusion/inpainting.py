@@ -41,8 +41,14 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.start = 0.001  # first time of training, last of sampling
     config.model.steps = 50
     config.model.resamples = 5  # of RePaint
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "completed halves keep their class (test split; upper / left half known): mask channel 0.60 / 0.61, replacement "
+        "0.53 / 0.53, RePaint 0.66 / 0.65, the half of another picture 0.34 / 0.36"
+    )
+    config.expected.cost = "4 minutes on one core, beside other work, after the stage"
+    if variant in ("scratch", "tiny"):
+        config.expected.result = "not measured"
+        config.expected.cost = "not measured"
     if variant == "mnist":
         denoisers.mnist_fields(config)
         config.train.steps = 20_000

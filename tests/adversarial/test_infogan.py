@@ -1,0 +1,130 @@
+"""The bound on information against enumeration, the codes' layout, who descends what, and the naming of categories."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from genjax.adversarial import Codes, InfoGANDiscriminator, InfoGANGenerator, Lambdas
+from genjax.adversarial import categorical_bound, draw_latents, infogan, match_codes, uniform_bound
+
+KEY = jax.random.key(0)
+CODES = Codes(noise=3, categories=4, numbers=2)
+
+
+def mean_bound(joint, q):
+    """E log Q(c|x) + H(c) over a table p(c, x), Q a table [x, c]."""
+    pairs = list(itertools.product(*map(range, joint.shape)))
+    logits = jnp.asarray(np.log([q[x] for _, x in pairs]), jnp.float32)
+    code = jnp.eye(joint.shape[0])[np.array([c for c, _ in pairs])]
+    return float(np.array([joint[pair] for pair in pairs]) @ np.asarray(categorical_bound(logits, code), np.float64))
+
+
+def test_bound_is_at_most_the_information_and_equal_at_the_posterior():
+    rng = np.random.default_rng(0)
+    given = rng.dirichlet(np.ones(5), size=3)  # p(x | c)
+    joint = given / 3
+    posterior = (joint / joint.sum(0)).T
+    information = np.sum(joint * np.log(joint / (joint.sum(0) / 3)))
+    np.testing.assert_allclose(mean_bound(joint, posterior), information, rtol=1e-4)
+    for q in rng.dirichlet(np.ones(3), size=(4, 5)):
+        assert mean_bound(joint, q) < information - 1e-3
+    assert information < np.log(3)
+
+
+def test_bound_is_the_entropy_for_a_perfect_q():
+    """Each picture gives its category away, and Q knows: H(c) = log K, and no Q exceeds it."""
+    joint = np.zeros((3, 5))
+    joint[0, 0] = joint[0, 3] = joint[2, 4] = joint[2, 1] = 1 / 6
+    joint[1, 2] = 1 / 3
+    certain = 1e-30
+    q = np.full((5, 3), certain)
+    q[[0, 3, 2, 4, 1], [0, 0, 1, 2, 2]] = 1
+    np.testing.assert_allclose(mean_bound(joint, q), np.log(3), rtol=1e-6)
+    assert mean_bound(joint, np.full((5, 3), 1 / 3)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_bound_of_numbers_is_by_quadrature():
+    """One number, Q's mean 0.4 c: E log N(c; 0.4 c, 1) + log 2 over c uniform on [-1, 1]."""
+    expected = integrate.quad(lambda c: 0.5 * stats.norm.logpdf(c, 0.4 * c), -1, 1)[0] + np.log(2)
+    c = np.linspace(-1, 1, 20001)[1::2]
+    found = uniform_bound(jnp.asarray(0.4 * c, jnp.float32)[:, None], jnp.asarray(c, jnp.float32)[:, None])
+    np.testing.assert_allclose(found.mean(), expected, rtol=1e-4)
+    both = uniform_bound(jnp.asarray([[0.1, -0.3]]), jnp.asarray([[0.2, 0.5]]))
+    np.testing.assert_allclose(both, [stats.norm.logpdf([0.2, 0.5], [0.1, -0.3]).sum() + 2 * np.log(2)], rtol=1e-5)
+
+
+def test_latents_have_their_parts():
+    z = np.asarray(draw_latents(CODES, KEY, (4000, CODES.width)))
+    noise, category, numbers = np.split(z, [3, 7], axis=1)
+    assert set(np.unique(category)) == {0, 1} and np.all(category.sum(1) == 1)
+    np.testing.assert_allclose(category.mean(0), 0.25, atol=5 * np.sqrt(0.25 * 0.75 / 4000))
+    assert stats.kstest(noise.reshape(-1), "norm").pvalue > 1e-3
+    assert stats.kstest(numbers.reshape(-1), stats.uniform(-1, 2).cdf).pvalue > 1e-3
+
+
+def small(**lambdas):
+    generator = InfoGANGenerator((4, 4, 1), (4,), 6)
+    discriminator = InfoGANDiscriminator((4,), 6, 5, CODES)
+    return infogan(generator, discriminator, codes=CODES, lambdas=Lambdas(**lambdas))
+
+
+BATCH = {"x": jax.random.uniform(KEY, (6, 4, 4, 1), minval=-1.0)}
+
+
+def test_lambda_l_i_is_in_both_losses_and_q_learns_from_it_alone():
+    """The losses fall by lambda L_I, part by part; Q's head has no gradient without it."""
+    models = [small(category=a, numbers=b) for a, b in ((0.0, 0.0), (0.3, 0.7))]
+    variables = jax.jit(models[0].init)(KEY, BATCH)
+    for index, player in enumerate(("discriminator", "generator")):
+        losses, gradients = [], []
+        for model in models:
+
+            def loss(params, update=model.updates[index], player=player):
+                return update.loss(variables._replace(params={**variables.params, player: params}), BATCH, KEY, 0)
+
+            (value, aux), gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))(variables.params[player])
+            losses.append(float(value))
+            gradients.append(gradient)
+        information = 0.3 * aux.metrics["category_bound"] + 0.7 * aux.metrics["numbers_bound"]
+        np.testing.assert_allclose(losses[0] - losses[1], information, rtol=1e-4, atol=1e-5)
+        if player == "discriminator":
+            dense = ("q_hidden", "q_logits", "q_mean", "score")
+            learning = [{name for name in dense if np.abs(g[name]["kernel"]).max() > 0} for g in gradients]
+            assert learning == [{"score"}, set(dense)]
+        moved = jax.tree.map(lambda a, b: bool(np.any(a != b)), variables.state, aux.state)
+        other = ({"discriminator", "generator"} - {player}).pop()
+        assert all(jax.tree.leaves(moved[player])) and not any(jax.tree.leaves(moved[other]))
+
+
+def test_one_code_is_varied_and_the_rest_kept():
+    model = small()
+    variables = jax.jit(model.init)(KEY, BATCH)
+    latents = draw_latents(CODES, KEY, (3, CODES.width))
+    generate = jax.jit(model.methods["generate"])
+    by_category = model.methods["vary_category"](variables, KEY, latents)
+    assert by_category.shape == (3, 4, 4, 4, 1)
+    for k in range(4):
+        by_hand = latents.at[:, 3:7].set(jax.nn.one_hot(k, 4)[None])
+        np.testing.assert_allclose(by_category[:, k], generate(variables, KEY, by_hand), atol=1e-6)
+    values = jnp.array([-1.0, 0.5])
+    by_number = model.methods["vary_number"](variables, KEY, latents, values, index=1)
+    np.testing.assert_allclose(by_number[:, 1], generate(variables, KEY, latents.at[:, 8].set(0.5)), atol=1e-6)
+    with pytest.raises(ValueError, match="no number 2"):
+        model.methods["vary_number"](variables, KEY, latents, values, index=2)
+
+
+def test_categories_are_named_as_the_best_of_all_permutations():
+    rng = np.random.default_rng(0)
+    codes, labels = rng.integers(0, 4, size=(2, 60))
+    right = lambda names: int(np.sum(np.asarray(names)[codes] == labels))
+    best = max(right(names) for names in itertools.permutations(range(4)))
+    found = match_codes(codes, labels, 4)
+    assert right(found) == best and sorted(found) == [0, 1, 2, 3]
+    hidden = np.array([2, 0, 3, 1])
+    np.testing.assert_array_equal(match_codes(codes, hidden[codes], 4), hidden)
+    with pytest.raises(ValueError, match="same shape"):
+        match_codes(codes, labels[:5], 4)
