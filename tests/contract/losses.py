@@ -273,6 +273,7 @@ ELSEWHERE = {
     "off_diagonal_penalty": "of weights, checked in tests/adversarial/test_regularizers.py",
     "bound_terms": "draws, for all examples at once",
     "learned_bound_terms": "draws, for all examples at once",
+    "path_bound": "draws, for all examples at once",
     "whole_bound": "an objective, of losses",
     "elbo_terms": "draws, for all examples at once",
     "log_weights": "draws, for all examples at once",

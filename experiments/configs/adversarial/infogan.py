@@ -64,8 +64,11 @@ def _default(config: ConfigDict) -> None:
     config.model.q_hidden = 64
     config.sample.num = 100
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "the category names the class of 89.7 % of the test split (assignment made on training data); classifier-FID 7.7 "
+        "(floor 3.8), precision 0.96, recall 0.62"
+    )
+    config.expected.cost = "a minute of one CPU core"
 
 
 def _mnist(config: ConfigDict) -> None:

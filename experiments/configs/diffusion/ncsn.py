@@ -16,6 +16,13 @@ from genjax.training.system import System
 
 VARIANTS = ("", "mnist", "tiny")
 
+MEASURED = {  # variant: result, cost
+    "": (
+        "classifier-FID (ours) 14.2, precision 0.59, recall 0.94; most digits can be read",
+        "6 min beside other work",
+    ),
+}
+
 
 def get_config(variant: str = "") -> ConfigDict:
     """Return the config of a variant."""
@@ -27,8 +34,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.last = 0.03  # sigma_L, a quarter of the gap between levels
     config.model.relative_step = 0.15  # a step's length e in units of sigma_L^2
     config.model.steps_per_level = 5  # T
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result, config.expected.cost = MEASURED.get(variant, ("not measured", "not measured"))
     if variant == "mnist":
         denoisers.mnist_fields(config)
         config.model.noise_levels = 300
