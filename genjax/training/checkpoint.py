@@ -5,6 +5,7 @@ and a small JSON record: the data iterator's position and the sums of metrics no
 into a temporary folder and renames it, so a checkpoint that is there is whole.
 """
 
+import copy
 import pathlib
 import shutil
 from typing import Any
@@ -44,10 +45,11 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def save(self, step: int, state: TrainState, record: dict[str, Any]) -> None:
-        """Start writing a checkpoint; returns once the state is copied off the devices' buffers."""
+        """Start writing a checkpoint; both may change once this returns."""
         if step in self.steps():
             return
-        args = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(record))
+        # Orbax copies the state before it returns, but reads the record later, from a thread of its own.
+        args = ocp.args.Composite(state=ocp.args.StandardSave(state), record=ocp.args.JsonSave(copy.deepcopy(record)))
         self._manager.save(step, args=args, force=True)
 
     def restore(self, target: TrainState, step: int | None = None) -> tuple[TrainState, dict[str, Any]]:

@@ -29,10 +29,13 @@ def random_variables(model, config):
 
 def test_all_noise_and_all_steps_is_ddpm_with_the_lower_variance():
     config, model = tiny(ddim, "sample", eta=1.0, steps=4)
-    _, theirs = tiny(ddpm, "model", variance="lower")
+    network = {name: config.model[name] for name in ("channels", "blocks", "attention")}
+    _, theirs = tiny(ddpm, "model", variance="lower", **network)
     variables = random_variables(model, config)
     ours, ancestral = (np.asarray(jax.jit(m.sample, static_argnums=2)(variables, KEY, 16)) for m in (model, theirs))
-    np.testing.assert_array_equal(ours, ancestral)
+    # Reals that are rounded in the end: where the two differ in the last bit, one in a thousand falls on another level.
+    apart = np.abs(ours.astype(int) - ancestral)
+    assert apart.max() <= 1 and np.mean(apart > 0) < 0.003
     assert np.unique(ours).size > 3
     fewer = jax.jit(model.sample, static_argnums=2, static_argnames="steps")(variables, KEY, 16, steps=2)
     assert fewer.shape == ours.shape and np.any(fewer != ours)

@@ -15,7 +15,7 @@ OPTIONS = StepOptions(ema_decay=0.9)
 
 
 def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path):
-    """The state is donated to the next step while the checkpoint is still being written."""
+    """The state is donated, and the sums of the record go on, while the checkpoint is still being written."""
     data = batches(2, 3, 16)
     lifted = lift_jit(two_player_system(), OPTIONS)
     state = lifted.init(SEED, {"x": data["x"][0, 0]}, {})
@@ -24,13 +24,15 @@ def test_a_checkpoint_is_of_the_moment_it_was_asked_for(tmp_path):
     for step in range(1, 6):
         state, _ = lifted.step(state, lifted.put(data))
         kept[step] = jax.tree.map(np.array, state)
-        checkpoints.save(step, state, {"step": step, "half": 0.1 + 0.2})
+        record = {"step": step, "half": 0.1 + 0.2, "sums": {"loss": [1.0, 3]}}
+        checkpoints.save(step, state, record)
+        record["sums"]["loss"][1] += 1
     checkpoints.wait()
     assert checkpoints.steps() == [4, 5]
     for step in (4, 5):
         restored, record = checkpoints.restore(lifted.restore(SEED, {"x": data["x"][0, 0]}, {}), step)
         jax.tree.map(np.testing.assert_array_equal, restored, kept[step])
-        assert record == {"step": step, "half": 0.1 + 0.2}
+        assert record == {"step": step, "half": 0.1 + 0.2, "sums": {"loss": [1.0, 3]}}
     checkpoints.close()
 
 

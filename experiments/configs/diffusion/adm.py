@@ -51,6 +51,7 @@ def get_config(variant: str = "") -> ConfigDict:
         config.model.sample_steps = 250
     if variant == "tiny":
         denoisers.tiny_pictures(config)
+        config.model.blocks = 1  # what reads the class
         config.model.head_channels = 2
         config.model.steps = 4
         config.model.sample_steps = 2
