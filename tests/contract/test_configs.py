@@ -8,7 +8,7 @@ from jax.extend.core import jaxprs_in_params
 
 from genjax.training.checkpoint import Checkpoints
 from genjax.training.state import init_state, variables_of
-from genjax.training.step import lazy_updates, make_step
+from genjax.training.step import lazy_updates
 from tests.contract.cases import CONFIGS, IDS, SEED, STEPS, case, first, run
 
 pytestmark = pytest.mark.parametrize("path", [pytest.param(p, marks=pytest.mark.xdist_group(i), id=i) for p, i in zip(CONFIGS, IDS)])
@@ -42,12 +42,20 @@ def test_bfloat16_reaches_the_products_and_nothing_else(path):
         config = type(c.config)(c.config.to_dict())
     config.train.precision = "bfloat16"
     system = c.module.build(config, axis_name=None)
-    traced, out = jax.make_jaxpr(make_step(system, c.options), return_shape=True)(c.initial, c.batches)
-    products = set(product_dtypes(traced.jaxpr))
+    variables, key = variables_of(c.initial, averaged=False), jax.random.key(0)
+    batch = jax.eval_shape(system.transform, key, first(c.batches))
+    products = set()
+    for update in system.model.updates:
+        traced, (loss, aux) = jax.make_jaxpr(update.loss, return_shape=True)(variables, batch, key, jnp.int32(0))
+        products |= set(product_dtypes(traced.jaxpr))
+        assert loss.dtype == np.float32, "the gradient would be in the compute dtype"
+        assert {metric.dtype for metric in aux.metrics.values()} <= {np.dtype("float32")}
+        assert abstract_dtypes(aux.state) == abstract_dtypes(variables.state)
     assert np.dtype(jnp.bfloat16) in products, f"no product is made in bfloat16, only in {products}"
-    r = run(path, "jit")
-    dtypes = lambda tree: jax.tree.map(lambda x: np.dtype(x.dtype), tree)
-    assert dtypes(out) == (dtypes(r.states[-1]), dtypes(r.metrics[-1]))
+
+
+def abstract_dtypes(tree):
+    return jax.tree.map(lambda x: np.dtype(x.dtype), tree)
 
 
 def product_dtypes(jaxpr):
