@@ -1,8 +1,9 @@
 """What the contract tests share: every config at its tiny size, built and compiled once, and dropped after its tests.
 
-Cheap enough for a hundred configs: three compilations of a step serve all promises (one device, the mesh of
-eight, pmap; FSDP shares the mesh's where the layout is the same), the initial state is built once and moved, and
-whatever can be checked on shapes alone is never compiled.
+Cheap enough for a hundred configs: three compilations of a step serve all promises (one device; the mesh of eight
+with parameters, averages and optimizer states sharded; pmap), the initial state is built once and moved, and whatever
+can be checked on shapes alone is never compiled. The mesh with those copied to every device is what FSDP is where it
+finds nothing to shard; one config of each family is compiled under it all the same.
 """
 
 import functools
@@ -22,6 +23,8 @@ from genjax.training.step import StepOptions, largest_repeat
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "experiments" / "configs").glob("*/*.py"))
 CONFIGS = [path for path in CONFIGS if path.name != "__init__.py"]
 IDS = [f"{path.parent.name}/{path.stem}" for path in CONFIGS]
+LIFTINGS = ("jit", "fsdp", "pmap")
+SHARDED_TOO = {path.parent.name: path for path in reversed(CONFIGS)}.values()
 SEED = np.asarray(jax.random.key_data(jax.random.key(0)))
 STEPS = 3
 
@@ -79,6 +82,8 @@ class Run(NamedTuple):
     old_leaves: leaves of the first state that was handed over.
     live: the last state, on the devices.
     compilations: how often XLA compiled the step.
+    lifted: the lifting.
+    target: the abstract state with its shardings, to restore a checkpoint into.
     """
 
     states: list[TrainState]
@@ -87,6 +92,7 @@ class Run(NamedTuple):
     live: TrainState
     compilations: int
     lifted: lifting.Lifted
+    target: TrainState
 
 
 @functools.lru_cache(maxsize=4)
@@ -94,7 +100,8 @@ def run(path: pathlib.Path, parallel: str) -> Run:
     """Train the tiny config for three steps under a lifting, from the one initial state."""
     c = case(path)
     lifted = lift(c, parallel)
-    state = place(lifted, c)
+    target = lifted.restore(SEED, first(c.batches), {})
+    state = place(lifted, target, c.initial)
     old_leaves = jax.tree.leaves(state)
     states, metrics = [], []
     # pmap wraps the step in a function of its own.
@@ -103,7 +110,7 @@ def run(path: pathlib.Path, parallel: str) -> Run:
             state, m = lifted.step(state, lifted.put({name: x[i : i + 1] for name, x in c.batches.items()}))
             states.append(jax.device_get(lifted.canonical(state)))
             metrics.append(jax.device_get(m))
-    return Run(states, metrics, old_leaves, state, count.seen, lifted)
+    return Run(states, metrics, old_leaves, state, count.seen, lifted, target)
 
 
 def lift(c: Case, parallel: str) -> lifting.Lifted:
@@ -115,11 +122,10 @@ def lift(c: Case, parallel: str) -> lifting.Lifted:
     return lifting.lift_sharded(c.system, c.options, fsdp=parallel == "fsdp")
 
 
-def place(lifted: lifting.Lifted, c: Case) -> TrainState:
+def place(lifted: lifting.Lifted, target: TrainState, initial: TrainState) -> TrainState:
     """Put the one initial state on the devices of a lifting, each leaf in a buffer of its own."""
-    target = lifted.restore(SEED, first(c.batches), {})
     put = lambda x, t: jax.device_put(np.array(x), t.sharding) if t.sharding is not None else np.array(x)
-    return lifted.adopt(jax.tree.map(put, c.initial, target))
+    return lifted.adopt(jax.tree.map(put, initial, target))
 
 
 class CompilationCount(logging.Handler):

@@ -9,16 +9,29 @@ from jax.extend.core import jaxprs_in_params
 from genjax.training.checkpoint import Checkpoints
 from genjax.training.state import init_state, variables_of
 from genjax.training.step import lazy_updates
-from tests.contract.cases import CONFIGS, IDS, SEED, STEPS, case, first, run
+from tests.contract.cases import CONFIGS, IDS, LIFTINGS, SEED, SHARDED_TOO, STEPS, case, first, run
 
-pytestmark = pytest.mark.parametrize("path", [pytest.param(p, marks=pytest.mark.xdist_group(i), id=i) for p, i in zip(CONFIGS, IDS)])
-LIFTINGS = ("jit", "sharded", "fsdp", "pmap")
+# A config's tests share a worker, and with it what has been compiled.
+GROUPS = {path: pytest.mark.xdist_group(name) for path, name in zip(CONFIGS, IDS)}
+NAMES = dict(zip(CONFIGS, IDS))
+
+
+def under(*liftings):
+    """Return the mark of a test of every config under liftings, and with SHARDED_TOO under one more."""
+    pairs = [(path, lifting) for path in CONFIGS for lifting in liftings]
+    pairs += [(path, "sharded") for path in SHARDED_TOO]
+    cases = [pytest.param(path, lifting, marks=GROUPS[path], id=f"{lifting}-{NAMES[path]}") for path, lifting in pairs]
+    return pytest.mark.parametrize("path, parallel", cases)
+
+
+every_config = pytest.mark.parametrize("path", [pytest.param(p, marks=GROUPS[p], id=NAMES[p]) for p in CONFIGS])
 
 
 def abstract(tree):
     return jax.tree.map(lambda x: (tuple(np.shape(x)), np.asarray(x).dtype.name), tree)
 
 
+@every_config
 def test_config_has_the_common_fields(path):
     c = case(path)
     common = {"name", "seed", "data", "model", "train", "sample", "eval", "expected", "stages"}
@@ -29,6 +42,7 @@ def test_config_has_the_common_fields(path):
     assert full.train.steps % full.train.steps_per_call == 0
 
 
+@every_config
 def test_init_is_abstract_and_in_float32(path):
     c = case(path)
     shapes = jax.eval_shape(lambda seed, batch: init_state(c.system, True, seed, batch, {}), SEED, first(c.batches))
@@ -36,6 +50,7 @@ def test_init_is_abstract_and_in_float32(path):
     assert {leaf.dtype for leaf in jax.tree.leaves(c.initial.params)} == {np.dtype("float32")}
 
 
+@every_config
 def test_bfloat16_reaches_the_products_and_nothing_else(path):
     c = case(path)
     with c.config.unlocked():
@@ -67,24 +82,23 @@ def product_dtypes(jaxpr):
             yield from product_dtypes(inner)
 
 
-@pytest.mark.parametrize("parallel", LIFTINGS)
+@under(*LIFTINGS)
 def test_three_steps_compile_once_and_donate(path, parallel):
     r = run(path, parallel)
     assert r.compilations == 1
     assert all(leaf.is_deleted() for leaf in r.old_leaves)
 
 
-@pytest.mark.parametrize("parallel", LIFTINGS)
+@under(*LIFTINGS)
 def test_structure_dtype_and_layout_are_kept(path, parallel):
     c, r = case(path), run(path, parallel)
     assert all(abstract(state) == abstract(c.initial) for state in r.states)
     if parallel != "pmap":
-        target = r.lifted.restore(SEED, first(c.batches), {})
-        kept = jax.tree.map(lambda x, t: x.sharding.is_equivalent_to(t.sharding, x.ndim), r.live, target)
+        kept = jax.tree.map(lambda x, t: x.sharding.is_equivalent_to(t.sharding, x.ndim), r.live, r.target)
         assert all(jax.tree.leaves(kept))
 
 
-@pytest.mark.parametrize("parallel", ["sharded", "fsdp"])
+@under("fsdp")
 def test_eight_devices_are_one(path, parallel):
     one, eight = run(path, "jit"), run(path, parallel)
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
@@ -93,6 +107,7 @@ def test_eight_devices_are_one(path, parallel):
     jax.tree.map(close, eight.states[0].state, one.states[0].state)
 
 
+@every_config
 def test_replicas_are_equal_under_pmap(path):
     state = run(path, "pmap").live._replace(memory=())
     for leaf in jax.tree.leaves(state):
@@ -100,6 +115,7 @@ def test_replicas_are_equal_under_pmap(path):
         np.testing.assert_array_equal(replicas, np.broadcast_to(replicas[:1], replicas.shape))
 
 
+@every_config
 def test_named_players_move_and_others_do_not(path):
     c, last = case(path), run(path, "jit").states[-1]
     moving = {player for update in c.system.model.updates for player in update.players}
@@ -109,6 +125,7 @@ def test_named_players_move_and_others_do_not(path):
         assert not still, f"player '{player}': {still} {'did not move' if player in moving else 'moved'}"
 
 
+@every_config
 def test_metrics_are_finite_and_named(path):
     c, r = case(path), run(path, "jit")
     lazy = lazy_updates(c.system)
@@ -120,19 +137,21 @@ def test_metrics_are_finite_and_named(path):
             assert np.isfinite(value).all() == (step % lazy.get(name.split("/")[0], 1) == 0), name
 
 
+@every_config
 def test_resumption_is_exact(path, tmp_path):
     """Two steps, a checkpoint, a restore, one more step: the three-step run to the bit."""
     c, r = case(path), run(path, "jit")
     checkpoints = Checkpoints(tmp_path, keep=1)
     checkpoints.save(2, jax.tree.map(np.asarray, r.states[1]), {})
     checkpoints.wait()
-    restored, _ = checkpoints.restore(r.lifted.restore(SEED, first(c.batches), {}))
+    restored, _ = checkpoints.restore(r.target)
     checkpoints.close()
     state, metrics = r.lifted.step(restored, r.lifted.put({name: x[STEPS - 1 :] for name, x in c.batches.items()}))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), r.states[-1])
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(metrics), r.metrics[-1])
 
 
+@every_config
 def test_samples(path):
     c = case(path)
     variables = variables_of(run(path, "jit").states[-1])
@@ -152,6 +171,7 @@ def test_samples(path):
         assert pictured.min() >= 0 and pictured.max() <= 1
 
 
+@every_config
 def test_log_prob(path):
     c = case(path)
     log_prob = c.system.model.log_prob

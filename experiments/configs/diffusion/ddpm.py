@@ -129,6 +129,7 @@ def _tiny(config: ConfigDict) -> None:
     config.train.steps_per_call = 2
     config.train.warmup = 0
     config.model.channels = (4, 8)
+    config.model.blocks = 0
     config.model.groups = 2
     config.model.steps = 4
 

@@ -118,6 +118,7 @@ def _tiny(config: ConfigDict) -> None:
     config.data.batch_size = 16
     config.train.steps = 4
     config.train.steps_per_call = 2
+    config.model.num_scales = 1
     config.model.num_pairs = 1
     config.model.channels = 4
     config.eval.num_samples = 32
