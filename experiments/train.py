@@ -83,8 +83,10 @@ def _hooks(run: assemble.Experiment) -> loop.Hooks:
         return np.asarray(books.local(drawn(variables, np.int32(step)))), reference
 
     def started(state: Any, batches: Any) -> float | None:
+        # By every process: under pmap, reading the state is an exchange among them.
+        lines = report.describe(state, lifted, parallel=config.train.parallel, precision=config.train.precision)
         if distributed.is_writer():
-            print(report.describe(state, lifted, parallel=config.train.parallel, precision=config.train.precision), flush=True)
+            print(lines, flush=True)
         return report.utilization_unit(make_step(system, StepOptions()), lifted, state, batches)
 
     return loop.Hooks(validate=assemble.validator(run), draw=sample, started=started)

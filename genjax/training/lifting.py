@@ -62,12 +62,13 @@ def lift_sharded(system: System, options: StepOptions = StepOptions(), *, fsdp: 
 
 def lift_pmap(system: System, options: StepOptions = StepOptions(), *, devices=None) -> Lifted:
     """Run the step under pmap. The system must be built with `axis_name=lifting.AXIS`."""
-    devices = jax.local_devices() if devices is None else devices
+    asked, devices = devices, jax.local_devices() if devices is None else devices
     _keep_out_of_cache(devices)
     options = options._replace(axis_name=AXIS)
     n, total = len(devices), len(devices) * jax.process_count()
     first_index = jax.process_index() * n
-    pmapped = jax.pmap(make_step(system, options), AXIS, donate_argnums=0, devices=devices)
+    # Where none are asked for, pmap takes those of all processes; given the local ones, it would average over them alone.
+    pmapped = jax.pmap(make_step(system, options), AXIS, donate_argnums=0, devices=asked)
 
     def canonical_init(seed: Array, batch: Batch, stages: dict) -> TrainState:
         return init_state(system, bool(options.ema_decay), seed, batch, stages)
@@ -211,7 +212,7 @@ def _gather_slots(slots: Array) -> np.ndarray:
     if jax.process_count() > 1:
         from jax.experimental import multihost_utils
 
-        slots = multihost_utils.process_allgather(slots)
+        slots = multihost_utils.process_allgather(np.asarray(slots))
         return np.asarray(slots).reshape((-1,) + slots.shape[3:])
     return np.asarray(slots).reshape((-1,) + slots.shape[2:])
 

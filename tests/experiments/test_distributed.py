@@ -3,6 +3,7 @@
 import socket
 
 import numpy as np
+import pytest
 
 from tests.experiments.processes import finish, metrics, parameters, train
 
@@ -13,16 +14,17 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def test_two_processes_are_one(tmp_path):
-    arguments = ("--config.train.parallel=fsdp", "--config.train.steps=20")
+@pytest.mark.parametrize("parallel", ["fsdp", "pmap"])
+def test_two_processes_are_one(tmp_path, parallel):
+    arguments = (f"--config.train.parallel={parallel}", "--config.train.steps=20")
     one, two = tmp_path / "one", tmp_path / "two"
     alone = train(one, *arguments, devices=2)
     together = ("--num_processes=2", f"--coordinator=127.0.0.1:{free_port()}")
     pair = [train(two, *arguments, *together, f"--process_id={i}") for i in range(2)]
     out, _ = finish(alone)
-    assert "2 x cpu (cpu), 1 process(es), fsdp" in out
+    assert f"2 x cpu (cpu), 1 process(es), {parallel}" in out
     (first, _), (second, _) = [finish(process) for process in pair]
-    assert "2 x cpu (cpu), 2 process(es), fsdp" in first and "trained 20 steps" in first
+    assert f"2 x cpu (cpu), 2 process(es), {parallel}" in first and "trained 20 steps" in first
     assert "trained" not in second, "one process speaks, and writes"
     ours, theirs = metrics(two), metrics(one)
     assert len(ours) == len(theirs) and any(line["kind"] == "valid" for line in ours)
