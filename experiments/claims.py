@@ -11,10 +11,12 @@
                                                                                       Lipman et al. 2023, eq. 8
     bounds      one model's bits/dim by the variational bound and by the probability flow, with their standard errors.
                                                               Song et al. 2021b (arXiv:2101.09258), theorem 3
+    steps       few steps of DDIM, fewer of DPM-Solver++, make samples as good as all.  Song et al. 2021a, table 1
+    guidance    guidance makes samples easier to recognize, and more alike.         Ho & Salimans 2022, figures 3, 4
 
-'bounds' takes a trained run of diffusion/score_sde (--workdir); the others are of mixtures or training sets, whose
-scores and fields are known: nothing is trained. Each prints what it has measured and writes DIR/claim_<name>.png and
-.json. How quality depends on the number of DDIM's steps, the evaluation 'curve' of diffusion/ddim measures.
+'bounds' takes a trained run of diffusion/score_sde (--workdir), 'steps' and 'guidance' evaluated runs of diffusion/ddim
+or dpm_solver and of diffusion/cfg or classifier_guidance; the others are of mixtures or training sets, whose scores and
+fields are known: nothing is trained. Each prints what it has measured and writes DIR/claim_<name>.png and .json.
 """
 
 import argparse
@@ -30,7 +32,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from experiments.claims_of_runs import Claim, bounds
+from experiments.claims_of_runs import Claim, bounds, guidance, steps
 from genjax import diffusion, flow_matching, processes, solvers
 from genjax import evaluation as metrics
 from genjax.contract import Array
@@ -217,8 +219,14 @@ CLAIMS: dict[str, Callable[..., Claim]] = {
     "langevin": langevin,
     "field": field,
     "bounds": bounds,
+    "steps": steps,
+    "guidance": guidance,
 }
-OF_A_RUN = {"bounds": "diffusion/score_sde"}
+OF_A_RUN = {
+    "bounds": "diffusion/score_sde",
+    "steps": "diffusion/ddim or dpm_solver",
+    "guidance": "diffusion/cfg or classifier_guidance",
+}
 
 
 def main() -> None:
@@ -226,12 +234,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("claim", choices=sorted(CLAIMS))
     parser.add_argument("--folder", required=True, help="Folder of the picture and the numbers.")
-    parser.add_argument("--workdir", default="", help="A trained run, for 'bounds'.")
+    parser.add_argument("--workdir", default="", help="A trained run, for 'bounds', 'steps', 'guidance'.")
     parser.add_argument("--num", type=int, default=0, help="Samples, points or pictures; 0 for the claim's own number.")
     given = parser.parse_args()
     if (given.claim in OF_A_RUN) != bool(given.workdir):
         wanted = ", ".join(f"{claim} takes --workdir of a run of {name}" for claim, name in OF_A_RUN.items())
         parser.error(f"{wanted}; the others take none.")
+    if given.num and given.claim in ("steps", "guidance"):
+        parser.error(f"'{given.claim}' draws what an evaluation has measured and takes no --num.")
     try:
         options = ({"workdir": given.workdir} if given.workdir else {}) | ({"num": given.num} if given.num else {})
         found, figure = CLAIMS[given.claim](**options)

@@ -1,6 +1,8 @@
 """Claims that are shown on a trained run of digits; see `experiments.claims`."""
 
+import json
 import pathlib
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from genjax import diffusion, processes, solvers
 from genjax.contract import Array, Variables
 from genjax.data import open_source
 from genjax.data_path import dequantized_symmetric
+from genjax.errors import UserError
 
 Claim = tuple[dict[str, Any], Figure]
 
@@ -93,3 +96,64 @@ def _scores(run: Run, intervals: int) -> tuple[Callable[..., Array], Callable[..
         return -diffusion.ode_log_prob(key, velocity, y, times(intervals // 2), **options)
 
     return bound, flow
+
+
+def guidance(*, workdir: str) -> Claim:
+    """Draw what guidance gives and takes: the evaluation 'guidance' of a run.
+
+    Args:
+        workdir: of an evaluated run of diffusion/cfg or diffusion/classifier_guidance.
+
+    Returns:
+        'at', the strengths, and 'accuracy', 'precision', 'recall', 'classifier_fid' in lists; the figure.
+
+    Raises:
+        UserError: the run has not been evaluated, or has no such evaluation.
+    """
+    found = _against(workdir, "guidance", "accuracy", "precision", "recall", "classifier_fid")
+    figure = Figure(figsize=(7.0, 3.0), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for name in ("accuracy", "precision", "recall"):
+        left.plot(found["at"], found[name], marker="o", markersize=3, label=name)
+    left.legend(), left.set_ylim(0.0, 1.02)
+    right.plot(found["at"], found["classifier_fid"], marker="o", markersize=3)
+    right.set_ylabel("classifier-FID (ours)"), right.set_ylim(0.0)
+    for axes in (left, right):
+        axes.set_xlabel("strength of guidance")
+    return found, figure
+
+
+def steps(*, workdir: str) -> Claim:
+    """Draw how the quality of samples depends on the number of steps: the evaluation 'curve' of a run.
+
+    Args:
+        workdir: of an evaluated run of diffusion/ddim or diffusion/dpm_solver.
+
+    Returns:
+        'at', the numbers of steps, and 'classifier_fid' in lists; the figure.
+
+    Raises:
+        UserError: the run has not been evaluated, or has no such evaluation.
+    """
+    found = _against(workdir, "curve", "classifier_fid")
+    axes = (figure := Figure(figsize=(4.0, 3.0), layout="constrained")).subplots()
+    axes.semilogx(found["at"], found["classifier_fid"], marker="o", markersize=3)
+    axes.set_xticks(found["at"], [f"{count:g}" for count in found["at"]]), axes.minorticks_off()
+    axes.set_xlabel("steps"), axes.set_ylabel("classifier-FID (ours)"), axes.set_ylim(0.0)
+    return found, figure
+
+
+def _against(workdir: str, evaluation: str, *names: str) -> dict[str, Any]:
+    """Return the numbers '<name>_<number>' of an evaluation of a run in lists, and the numbers themselves as 'at'."""
+    file = pathlib.Path(workdir) / "eval.json"
+    if not file.exists():
+        raise UserError(f"{workdir} has no eval.json; run python -m experiments.evaluate --workdir {workdir} first.")
+    measured = json.loads(file.read_text()).get(evaluation)
+    if not measured:
+        raise UserError(f"{file} has no evaluation '{evaluation}'; is this a run of another config?")
+    found = {name: {} for name in names}
+    for key, value in measured.items():
+        if (match := re.fullmatch(r"(\w+?)_([0-9.]+)", key)) and match[1] in found:
+            found[match[1]][float(match[2])] = value
+    at = sorted(found[names[0]])
+    return {"at": at} | {name: [found[name][number] for number in at] for name in names}

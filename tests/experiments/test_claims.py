@@ -1,9 +1,13 @@
 """The claims of lectures hold at small sizes, and each draws what it has measured."""
 
+import json
+
 import numpy as np
+import pytest
 
 from experiments import claims
 from genjax import processes
+from genjax.errors import UserError
 
 
 def test_the_linear_schedule_wastes_steps():
@@ -32,3 +36,20 @@ def test_the_field_of_two_gaussians_divides_the_noise():
     found, figure = claims.field(num=1000)
     assert abs(found["right"] - 0.5) < 0.05 and found["mean_error"] < 0.06
     assert len(figure.axes) == 5
+
+
+def test_curves_are_read_off_an_evaluated_run(tmp_path):
+    run = str(tmp_path)
+    with pytest.raises(UserError, match="experiments.evaluate"):
+        claims.steps(workdir=run)
+    curve = {"classifier_fid_20": 5.0, "classifier_fid_5": 9.0, "classifier_fid_floor": 3.8, "features": "ours"}
+    names = ("accuracy", "precision", "recall", "classifier_fid")
+    guided = {f"{name}_{w:g}": w + i for i, name in enumerate(names) for w in (0.5, 0.0)} | {"n": 10}
+    (tmp_path / "eval.json").write_text(json.dumps({"curve": curve, "guidance": guided}))
+    found, _ = claims.steps(workdir=run)
+    assert found == {"at": [5.0, 20.0], "classifier_fid": [9.0, 5.0]}
+    found, figure = claims.guidance(workdir=run)
+    assert found["at"] == [0.0, 0.5] and found["recall"] == [2.0, 2.5] and len(figure.axes) == 2
+    (tmp_path / "eval.json").write_text("{}")
+    with pytest.raises(UserError, match="no evaluation 'guidance'"):
+        claims.guidance(workdir=run)

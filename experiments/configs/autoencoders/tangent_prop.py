@@ -76,8 +76,8 @@ def _default(config: ConfigDict) -> None:
     config.model.reach = (0.5, 0.5, 0.15, 0.25, 0.15, 0.15)
     config.model.smoothing = 0.7  # standard deviation of what smooths before derivatives are taken, pixels
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "error of the digits test split 6.9 %, without the penalty 11.1 % (98 labels)"
+    config.expected.cost = "10 s of a CPU core"
 
 
 def _mnist(config: ConfigDict) -> None:
@@ -93,6 +93,8 @@ def _mnist(config: ConfigDict) -> None:
     config.model.weight = 0.3
     config.model.reach = (1.0, 1.0, 0.1, 0.2, 0.1, 0.1)
     config.model.smoothing = 1.0
+    config.expected.result = "error of the MNIST test split 20.2 %, without the penalty 25.7 % (96 labels)"
+    config.expected.cost = "24 s of a CPU core"
 
 
 def _tiny(config: ConfigDict) -> None:

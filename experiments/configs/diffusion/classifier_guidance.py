@@ -46,8 +46,13 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.curve = (0.0, 1.0, 2.0, 5.0, 10.0)  # s of the evaluation
     config.model.start = 0.001  # first time of training, last of sampling
     config.model.steps = 40
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "after diffusion/score_sde on digits: classes right 10, 56, 78, 91, 93 % and recall 0.90, 0.90, 0.88, 0.82, 0.74 "
+        "at scales 0, 1, 2, 5, 10"
+    )
+    config.expected.cost = "47 s of a CPU core after the first stage; evaluation 4.5 minutes"
+    if variant:
+        config.expected.result = config.expected.cost = "not measured"
     if variant == "mean":
         config.model.form = "mean"
     if variant == "mnist":
