@@ -52,11 +52,11 @@ def _default(config: ConfigDict) -> None:
     config.model.latent_dim = 60  # a multiple of 1 + blocks of the generator
     config.model.embedding = 32
     config.model.generator_features = (16, 32)  # from the picture inwards
-    config.model.discriminator_features = (16, 32)
+    config.model.discriminator_features = (32, 64)
     config.model.halvings = 2
     config.model.attention_side = 4  # of the maps that are attended over, in both; 0 for none
     config.model.orthogonal_weight = 1e-4
-    config.model.discriminator_steps = 1
+    config.model.discriminator_steps = 3
 
     config.eval.truncations = (2.0, 1.0, 0.5, 0.25)  # beside none
 

@@ -52,7 +52,7 @@ def _default(config: ConfigDict) -> None:
     config.model.num_classes = 10  # 0: not told
     config.model.latent_dim = 64
     config.model.generator_features = (16, 32)  # from the picture inwards
-    config.model.discriminator_features = (16, 32)
+    config.model.discriminator_features = (32, 64)
     config.model.halvings = 2
     config.model.attention_side = 4  # of the maps that are attended over, in both; 0 for none
 
