@@ -68,15 +68,18 @@ def _default(config: ConfigDict) -> None:
     config.sample.num = 16
     config.eval.num_samples = 64
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "reconstruction 23.5 dB; patches of samples 0.070 from the photograph's, of it upside down 0.134"
+    config.expected.cost = "50 s of a CPU core"
 
 
 def _finer(config: ConfigDict, scale: int) -> None:
     config.model.scale = scale
     config.stages.coarser = ""  # workdir of the run of the scale below
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "reconstruction 24.7, 25.7, 26.5 dB at scales 1, 2, 3; patches of samples 0.050, 0.051, 0.050 from the "
+        "photograph's, of it upside down 0.104, 0.081, 0.066"
+    )
+    config.expected.cost = "1 to 2.5 minutes of a CPU core a scale"
 
 
 def _tiny(config: ConfigDict) -> None:
