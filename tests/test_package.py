@@ -192,7 +192,9 @@ def test_every_file_says_what_it_is(path):
 
 
 def test_no_file_is_two():
-    lengths = {name_of(path): len(path.read_text().splitlines()) for path in SOURCES}
+    # An __init__.py is a list of names, a line each, however many there are.
+    files = [path for path in SOURCES if path.name != "__init__.py"]
+    lengths = {name_of(path): len(path.read_text().splitlines()) for path in files}
     assert not {name: n for name, n in lengths.items() if n > 400 and name.startswith(("genjax/", "experiments/"))}
 
 

@@ -14,6 +14,13 @@ from genjax.adversarial.attacks import fgsm  # one step along the sign of the gr
 from genjax.adversarial.attacks import l_2  # the Euclidean ball
 from genjax.adversarial.attacks import l_inf  # the ball of the largest entry
 from genjax.adversarial.attacks import pgd  # projected gradient steps from a random start
+from genjax.adversarial.attgan import AttGANDecoder  # a code and attributes to pictures
+from genjax.adversarial.attgan import AttGANDiscriminator  # pictures to a score and to logits of attributes
+from genjax.adversarial.attgan import AttGANEncoder  # pictures to a code
+from genjax.adversarial.attgan import AttGANWeights  # of its terms
+from genjax.adversarial.attgan import Encoding  # a code, and the map beside it
+from genjax.adversarial.attgan import attgan  # attributes edited, all else kept
+from genjax.adversarial.attgan import attribute_loss  # cross-entropies of attributes, summed
 from genjax.adversarial.began import BEGANAutoencoder  # pictures through a code
 from genjax.adversarial.began import BEGANDecoder  # codes to pictures
 from genjax.adversarial.began import BEGANPerceptron  # points through a code
@@ -26,14 +33,30 @@ from genjax.adversarial.biggan import biggan  # the two bound into a GAN, with t
 from genjax.adversarial.biggan import split_latent  # z in equal chunks
 from genjax.adversarial.biggan import standing_statistics  # of the generator, at a truncation
 from genjax.adversarial.biggan import truncated_normal  # cut off at +-t
+from genjax.adversarial.cegan import Balance  # counts of classes, and how the classifier enters
+from genjax.adversarial.cegan import ambiguity_loss  # -log(1 - p(y*))
+from genjax.adversarial.cegan import balanced_weights  # N / (K n_y)
+from genjax.adversarial.cegan import cegan  # a generator, a discriminator and a classifier, for classes out of balance
+from genjax.adversarial.cegan import filling_distribution  # of classes that are to be filled up
+from genjax.adversarial.cegan import filling_ratio  # how many examples fill them up
 from genjax.adversarial.cgan import CGANDiscriminator  # maxout layers on x and its class
 from genjax.adversarial.cgan import CGANGenerator  # hidden layers on z and a class
 from genjax.adversarial.cgan import Widths  # units on the input, on the class, on both
 from genjax.adversarial.cgan import cgan  # both players are told the class
 from genjax.adversarial.cgan import label_of  # the classes of a batch
+from genjax.adversarial.cnts import SeriesDetector  # a series to logits of anomaly
+from genjax.adversarial.cnts import SeriesReconstructor  # a series to itself through a bottleneck
+from genjax.adversarial.cnts import cnts  # a detector and a reconstructor that cooperate
+from genjax.adversarial.cnts import detector_loss  # cross-entropy with doubts
+from genjax.adversarial.cnts import doubt  # 1/2 where the error is at the level
+from genjax.adversarial.cnts import kept_error  # over the steps that are kept
+from genjax.adversarial.cnts import kept_steps  # those of the lowest scores
 from genjax.adversarial.conditional_norm import LabelBatchNorm  # a gain and a bias for every class
 from genjax.adversarial.conditional_norm import VectorBatchNorm  # gain and bias linear in a vector
 from genjax.adversarial.conditional_norm import modulate  # gain * x + bias, each example's own
+from genjax.adversarial.cyclegan import Pool  # past fakes, a pool for each slot of a batch
+from genjax.adversarial.cyclegan import cyclegan  # two domains without pairs: there and back is the identity
+from genjax.adversarial.cyclegan import show_from_pool  # a fake, or a past one that it replaces
 from genjax.adversarial.dcgan import DCGANDiscriminator  # strided convolutions to a score
 from genjax.adversarial.dcgan import DCGANGenerator  # transposed convolutions to a picture
 from genjax.adversarial.dcgan import dcgan  # the two bound into a GAN
@@ -64,6 +87,14 @@ from genjax.adversarial.fir import upsample_conv2d  # convolved and blurred, twi
 from genjax.adversarial.gan import MLPDiscriminator  # a perceptron to a score
 from genjax.adversarial.gan import MLPGenerator  # a perceptron to an example
 from genjax.adversarial.gan import gan  # any two networks, any losses on scores, any penalties
+from genjax.adversarial.image_translation import InstanceNorm  # each map of each picture normalized, with a scale and a bias
+from genjax.adversarial.image_translation import PatchGAN  # a score for each patch of a picture
+from genjax.adversarial.image_translation import ResidualGenerator  # pictures to pictures by residual blocks
+from genjax.adversarial.image_translation import UNetGenerator  # pictures to pictures, with skips
+from genjax.adversarial.image_translation import instance_norm  # mean 0 and variance 1 of each map
+from genjax.adversarial.image_translation import l1_loss  # mean absolute difference
+from genjax.adversarial.image_translation import over_patches  # a loss on scores, averaged over patches
+from genjax.adversarial.image_translation import receptive_field  # the side of a patch
 from genjax.adversarial.info_networks import Codes  # noise, a category and numbers
 from genjax.adversarial.info_networks import InfoGANDiscriminator  # a score, and Q on the same trunk
 from genjax.adversarial.info_networks import InfoGANGenerator  # latents with codes to pictures
@@ -90,15 +121,43 @@ from genjax.adversarial.losses import non_saturating_generator_loss  # -log D(G(
 from genjax.adversarial.losses import wasserstein_discriminator_loss  # -s(x), s(G(z))
 from genjax.adversarial.losses import wasserstein_generator_loss  # -s(G(z))
 from genjax.adversarial.lsgan import lsgan  # least squares: targets a, b, c
+from genjax.adversarial.m3gan import MaskedGenerator  # fills in what a mask hides
+from genjax.adversarial.m3gan import SeriesDiscriminator  # a series to a score
+from genjax.adversarial.m3gan import block_mask  # hides steps in succession
+from genjax.adversarial.m3gan import hidden_errors  # how far steps are from what is filled in
+from genjax.adversarial.m3gan import m3gan  # masks and a filter that changes, to find anomalies
+from genjax.adversarial.m3gan import masked_input  # a series under its mask
+from genjax.adversarial.m3gan import mutable_filter  # the lowest frequencies alone
+from genjax.adversarial.m3gan import series_error  # summed squares
+from genjax.adversarial.metrogan import Growth  # of the resolution at which maps are seen
+from genjax.adversarial.metrogan import MultiScaleDiscriminator  # patches at the full side and at half of it
+from genjax.adversarial.metrogan import geographical_loss  # what is built on water
+from genjax.adversarial.metrogan import metrogan  # maps of settlements from what is known of a place
+from genjax.adversarial.metrogan import pooled  # means of blocks
+from genjax.adversarial.metrogan import seen_at_level  # maps while resolution grows
+from genjax.adversarial.mi_gan import MIWeights  # of content, style and smoothness
+from genjax.adversarial.mi_gan import dice_coefficient  # how well masks agree
+from genjax.adversarial.mi_gan import gram_matrix  # mean products of maps
+from genjax.adversarial.mi_gan import mi_gan  # medical pictures for masks
+from genjax.adversarial.mi_gan import style_filters  # of a random network
+from genjax.adversarial.mi_gan import style_loss  # how far Gram matrices are apart
+from genjax.adversarial.mi_gan import total_variation  # of neighbouring pixels
 from genjax.adversarial.midinet import BarDiscriminator  # a bar and the one before to a score
 from genjax.adversarial.midinet import BarGenerator  # a bar under the one before
 from genjax.adversarial.midinet import midinet  # melodies bar by bar
 from genjax.adversarial.midinet import one_hot_bars  # the likeliest pitch of each step
+from genjax.adversarial.miegan import EnhancementGenerator  # two streams, local and global features
+from genjax.adversarial.miegan import GlobalLocalDiscriminator  # the whole and its patches
+from genjax.adversarial.miegan import adaptive_loss  # judges weighed by their losses
+from genjax.adversarial.miegan import contrast_loss  # of standard deviations of luminance
+from genjax.adversarial.miegan import luminance  # of red, green and blue
+from genjax.adversarial.miegan import miegan  # dark photographs made bright
 from genjax.adversarial.modulated import ModulatedConv  # a convolution whose kernel a style scales
 from genjax.adversarial.modulated import demodulation  # what brings its output to unit variance
 from genjax.adversarial.modulated import modulated_conv2d  # of each example, in one convolution
 from genjax.adversarial.modulated import modulated_conv2d_grouped  # the same, in as many groups as examples
 from genjax.adversarial.modulated import scaled_conv2d  # modulated, not demodulated
+from genjax.adversarial.paired_game import paired_translation  # a picture made of a given one, any terms beside the adversarial one
 from genjax.adversarial.pategan import Budget  # what privacy may be spent
 from genjax.adversarial.pategan import RowDiscriminator  # a row to a score
 from genjax.adversarial.pategan import RowGenerator  # latents to rows of a table
@@ -106,6 +165,14 @@ from genjax.adversarial.pategan import pategan  # a student that learns from tea
 from genjax.adversarial.pategan import student_loss  # cross-entropy with their answers
 from genjax.adversarial.pategan import teacher_losses  # each on its own rows
 from genjax.adversarial.pategan import uniform_rows  # rows that owe nothing to the data
+from genjax.adversarial.pix2pix import pix2pix  # a U-Net against a discriminator of patches, with L1
+from genjax.adversarial.poly_gan import PolyGenerator  # conditions at every layer of the encoder
+from genjax.adversarial.poly_gan import STAGES  # shape, stitching, refinement
+from genjax.adversarial.poly_gan import conditions  # two pictures and a stage
+from genjax.adversarial.poly_gan import poly_gan  # one network for several stages
+from genjax.adversarial.poly_gan import shadow  # what is known of a pose
+from genjax.adversarial.poly_gan import stitched  # ink over a background
+from genjax.adversarial.poly_gan import torn  # pictures with holes
 from genjax.adversarial.privacy import epsilon_spent  # of summed log-moments
 from genjax.adversarial.privacy import moments_of_answers  # what noisy answers add to the log-moments
 from genjax.adversarial.privacy import noisy_majority  # of teachers' votes, with Laplace noise
@@ -143,11 +210,28 @@ from genjax.adversarial.rgan import RecurrentGenerator  # latents to a series
 from genjax.adversarial.rgan import rgan  # two LSTMs bound into a GAN of series
 from genjax.adversarial.rgan import stepwise_discriminator_loss  # mean over steps
 from genjax.adversarial.rgan import stepwise_generator_loss  # mean over steps
+from genjax.adversarial.ridge_gan import KernelRidge  # a fitted regression
+from genjax.adversarial.ridge_gan import SettlementIndices  # the shape of what is built
+from genjax.adversarial.ridge_gan import choose_kernel_ridge  # by leaving one out
+from genjax.adversarial.ridge_gan import fit_kernel_ridge  # closed form
+from genjax.adversarial.ridge_gan import leave_one_out_errors  # likewise
+from genjax.adversarial.ridge_gan import predict_kernel_ridge  # of new inputs
+from genjax.adversarial.ridge_gan import rbf_gram  # exp(-gamma |x - y|^2)
+from genjax.adversarial.ridge_gan import ridge_gan  # a DCGAN of maps, and kernel ridge regression on top
+from genjax.adversarial.ridge_gan import settlement_indices  # of maps
+from genjax.adversarial.sad_gan import Controller  # the key between frames
+from genjax.adversarial.sad_gan import sad_gan  # the next frame under a key
+from genjax.adversarial.sad_gan import with_key  # a plane for each key
 from genjax.adversarial.sagan import SAGANDiscriminator  # with attention over a map
 from genjax.adversarial.sagan import SAGANGenerator  # likewise
 from genjax.adversarial.sagan import SelfAttention  # gamma o + x, the identity at first
 from genjax.adversarial.sagan import attention_map  # who attends to whom
 from genjax.adversarial.sagan import sagan  # the two bound into a GAN
+from genjax.adversarial.seismogen import SeismogramCritic  # records and classes to a score
+from genjax.adversarial.seismogen import SeismogramGenerator  # a pipeline for each component
+from genjax.adversarial.seismogen import peak_normalize  # the largest absolute value becomes 1
+from genjax.adversarial.seismogen import seismogen  # seismic records with an event or without, under a gradient penalty
+from genjax.adversarial.series_networks import SeriesConv  # convolution along time
 from genjax.adversarial.singan import PatchNetwork  # a few convolutions over patches
 from genjax.adversarial.singan import pixel_gradient_penalty  # gradient norm 1 at every pixel
 from genjax.adversarial.singan import pyramid_sizes  # of a picture's scales
@@ -164,6 +248,16 @@ from genjax.adversarial.spectral_norm import SpectralDense  # a linear layer ove
 from genjax.adversarial.spectral_norm import SpectralEmbed  # a table of classes over its norm
 from genjax.adversarial.spectral_norm import kernel_matrix  # a kernel as the paper's matrix
 from genjax.adversarial.spectral_norm import power_iteration  # towards the largest singular value
+from genjax.adversarial.srgan import SRGANDiscriminator  # pictures to a score
+from genjax.adversarial.srgan import SRGANGenerator  # pictures of low resolution to pictures
+from genjax.adversarial.srgan import feature_loss  # squared distance in a layer
+from genjax.adversarial.srgan import pixel_loss  # mean squared error of pictures
+from genjax.adversarial.srgan import pixel_shuffle  # channels spread over pixels
+from genjax.adversarial.srgan import srgan  # enlarged pictures, judged in features and by a discriminator
+from genjax.adversarial.stargan import Judgement  # a score, and logits of domains or attributes
+from genjax.adversarial.stargan import StarGANDiscriminator  # pictures to a score and to logits of their domain
+from genjax.adversarial.stargan import StarGANGenerator  # pictures and a domain to pictures
+from genjax.adversarial.stargan import stargan  # one generator for all domains
 from genjax.adversarial.style_game import mix_styles  # coarse ones below a layer, fine ones above
 from genjax.adversarial.style_game import truncate  # towards the mean of w
 from genjax.adversarial.style_networks import MappingNetwork  # z to w
@@ -192,9 +286,14 @@ from genjax.adversarial.wgan_gp import wgan_gp  # a critic under a gradient pena
 __all__ = [
     "AdaINSynthesis",
     "AdaptiveAugmentation",
+    "AttGANDecoder",
+    "AttGANDiscriminator",
+    "AttGANEncoder",
+    "AttGANWeights",
     "BEGANAutoencoder",
     "BEGANDecoder",
     "BEGANPerceptron",
+    "Balance",
     "Ball",
     "BarDiscriminator",
     "BarGenerator",
@@ -203,32 +302,46 @@ __all__ = [
     "CGANDiscriminator",
     "CGANGenerator",
     "Codes",
+    "Controller",
     "ConvClassifier",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "DMGenerator",
     "DiscriminatorTerms",
     "Drawing",
+    "Encoding",
+    "EnhancementGenerator",
     "EqualizedConv",
     "EqualizedDense",
+    "GlobalLocalDiscriminator",
+    "Growth",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
+    "InstanceNorm",
+    "Judgement",
+    "KernelRidge",
     "LSTM",
     "LabelBatchNorm",
     "Lambdas",
     "LayerNormCritic",
+    "MIWeights",
     "MLPDiscriminator",
     "MLPGenerator",
     "MappingNetwork",
+    "MaskedGenerator",
     "MatchingTerms",
     "MemoryRefinement",
     "ModulatedConv",
+    "MultiScaleDiscriminator",
     "Overfitting",
     "PairDiscriminator",
     "PairScores",
+    "PatchGAN",
     "PatchNetwork",
     "PictureEncoder",
     "Players",
+    "PolyGenerator",
+    "Pool",
     "PowerIteration",
     "ProGANDiscriminator",
     "ProGANGenerator",
@@ -239,64 +352,104 @@ __all__ = [
     "RecurrentDiscriminator",
     "RecurrentGenerator",
     "ResidualDiscriminator",
+    "ResidualGenerator",
     "RowDiscriminator",
     "RowGenerator",
     "SAGANDiscriminator",
     "SAGANGenerator",
     "SNGANDiscriminator",
     "SNGANGenerator",
+    "SRGANDiscriminator",
+    "SRGANGenerator",
+    "STAGES",
+    "SeismogramCritic",
+    "SeismogramGenerator",
     "SelfAttention",
+    "SeriesConv",
+    "SeriesDetector",
+    "SeriesDiscriminator",
+    "SeriesReconstructor",
+    "SettlementIndices",
     "SkipSynthesis",
     "Solution",
     "SpectralConv",
     "SpectralDense",
     "SpectralEmbed",
+    "StarGANDiscriminator",
+    "StarGANGenerator",
     "TextDiscriminator",
     "TextEncoder",
     "TextFeatures",
     "TextGenerator",
+    "UNetGenerator",
     "VectorBatchNorm",
     "Widths",
     "adain",
+    "adaptive_loss",
     "adversarial_training",
     "alternating",
+    "ambiguity_loss",
     "attention_map",
+    "attgan",
+    "attribute_loss",
     "augmentation",
     "averaged",
+    "balanced_weights",
     "began",
     "began_discriminator_loss",
     "began_generator_loss",
     "biggan",
     "bilinear",
+    "block_mask",
     "blur",
     "categorical_bound",
+    "cegan",
     "cgan",
+    "choose_kernel_ridge",
     "clip_weights",
+    "cnts",
+    "conditions",
     "consistency_penalty",
+    "contrast_loss",
     "convergence_measure",
     "cut_tiles",
+    "cyclegan",
     "dcgan",
     "demodulation",
+    "detector_loss",
+    "dice_coefficient",
     "discriminator_block",
     "dm_gan",
+    "doubt",
     "downsample",
     "downsample_conv2d",
     "draw_latents",
     "draw_noise",
     "epsilon_spent",
     "extragradient",
+    "feature_loss",
     "fgsm",
+    "filling_distribution",
+    "filling_ratio",
     "first_discriminator_block",
+    "fit_kernel_ridge",
     "gan",
     "gan_discriminator_loss",
     "generator_block",
+    "geographical_loss",
     "gradient_norm",
     "gradient_penalty",
+    "gram_matrix",
+    "hidden_errors",
     "hinge_discriminator_loss",
     "hinge_generator_loss",
     "infogan",
+    "instance_norm",
     "join_tiles",
+    "kept_error",
+    "kept_steps",
     "kernel_matrix",
+    "l1_loss",
     "l_2",
     "l_inf",
     "label_loss",
@@ -304,12 +457,19 @@ __all__ = [
     "latent_arithmetic",
     "least_squares_discriminator_loss",
     "least_squares_generator_loss",
+    "leave_one_out_errors",
     "lerp",
     "lsgan",
+    "luminance",
+    "m3gan",
     "make_puzzle",
+    "masked_input",
     "match_codes",
     "matching_aware_loss",
+    "metrogan",
+    "mi_gan",
     "midinet",
+    "miegan",
     "minibatch_stddev",
     "minimax_generator_loss",
     "mix_styles",
@@ -317,6 +477,7 @@ __all__ = [
     "modulated_conv2d",
     "modulated_conv2d_grouped",
     "moments_of_answers",
+    "mutable_filter",
     "next_balance",
     "noisy_majority",
     "non_saturating_generator_loss",
@@ -325,17 +486,26 @@ __all__ = [
     "one_hot_bars",
     "one_sided_gradient_penalty",
     "orthogonal_penalty",
+    "over_patches",
+    "paired_translation",
     "pategan",
     "path_length_penalty",
     "path_lengths",
+    "peak_normalize",
     "penalize_weights",
     "pgd",
     "picture_side",
+    "pix2pix",
     "pixel_gradient_penalty",
+    "pixel_loss",
     "pixel_norm",
+    "pixel_shuffle",
     "placement_loss",
     "play_game",
+    "poly_gan",
+    "pooled",
     "power_iteration",
+    "predict_kernel_ridge",
     "progan",
     "projection_score",
     "puzzle_gan",
@@ -343,27 +513,44 @@ __all__ = [
     "r1_penalty",
     "r2_penalty",
     "ranking_loss",
+    "rbf_gram",
     "read_memory",
+    "receptive_field",
     "reconstruction_error",
     "refuse_batch_normalization",
     "resize",
     "rgan",
+    "ridge_gan",
+    "sad_gan",
     "sagan",
     "scaled_conv2d",
     "score_head",
+    "seen_at_level",
+    "seismogen",
+    "series_error",
+    "settlement_indices",
+    "shadow",
+    "show_from_pool",
     "simultaneous",
     "singan",
     "sinkhorn",
     "slerp",
     "sngan",
     "split_latent",
+    "srgan",
     "standing_statistics",
+    "stargan",
     "stepwise_discriminator_loss",
     "stepwise_generator_loss",
+    "stitched",
     "student_loss",
+    "style_filters",
+    "style_loss",
     "stylegan2",
     "teacher_losses",
     "text2image_gan",
+    "torn",
+    "total_variation",
     "truncate",
     "truncated_normal",
     "unchanged",
@@ -378,4 +565,5 @@ __all__ = [
     "wasserstein_generator_loss",
     "wgan",
     "wgan_gp",
+    "with_key",
 ]

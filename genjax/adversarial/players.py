@@ -48,6 +48,11 @@ def run_player(module: nn.Module, params: PyTree, state: PyTree, *inputs: Any) -
     return _float32(module.apply({"params": params, **state}, *inputs, train=False))
 
 
+def run_noisy_player(module: nn.Module, params: PyTree, state: PyTree, key: Array, *inputs: Any) -> Array:
+    """Run a player as `run_player` does, with a key for dropout that stays on: the noise of pix2pix's generator."""
+    return _float32(module.apply({"params": params, **state}, *inputs, train=False, rngs=_keys(key)))
+
+
 def _keys(key: Array, *more: str) -> dict[str, Array]:
     names = ("dropout", *more)
     return dict(zip(names, jax.random.split(key, len(names))))

@@ -3,10 +3,16 @@
 | name | x | levels | from |
 |---|---|---|---|
 | `digits` | uint8 [8, 8, 1] | 17 | scikit-learn |
+| `imbalanced_digits[/<kept>]` | uint8 [8, 8, 1] | 17 | those, with few examples of the classes 5..9 |
 | `captioned_digits[/<side>]` | uint8 [side, side, 3], side 16 or 24, with 'text' int32 [10] | 256 | those, on a canvas |
 | `toy2d/<set>` | float32 [2] | real | generated; `genjax.data.toy2d` has the densities |
 | `sines/<T>` | float32 [T, 1] | real | generated: `genjax.data.series` |
 | `melodies` | float32 [8, 8], with 'previous' | one-hot | likewise |
+| `seismograms[/<num>]` | float32 [64, 3], with 'arrivals' | real | generated: `genjax.data.seismograms` |
+| `anomalies[/<T>]` | float32 [T, 2], with 'anomaly' | real | generated: `genjax.data.anomalies` |
+| `vessels[/<num>]` | uint8 [24, 24, 1], with the mask 'y' | 256 | generated: `genjax.data.vessels` |
+| `driving` | uint8 [16, 16, 1], with the frames before, 'y' | 256 | generated: `genjax.data.driving` |
+| `settlements` | uint8 [16, 16, 1], with 'y' and 'roads' | 256 | generated: `genjax.data.settlements` |
 | `iris`, `wine` | float32 [4], [13], with 'index' | real | scikit-learn |
 | `photos/<size>` | uint8 [size, size, 3] | 256 | photographs inside scikit-learn and scikit-image |
 | `pydocs/<T>[/<stride>]` | int32 [T] | 256 | the text inside CPython's `pydoc_data.topics`, as bytes |
@@ -68,7 +74,8 @@ def embedded_names() -> tuple[str, ...]:
     """Return the names of the sets that need no files; photos and pydocs stand for their default size."""
     from genjax.data import toy2d
 
-    plain = ("digits", "captioned_digits", "photos", "pydocs", "sines", "melodies", "iris", "wine")
+    plain = ("digits", "imbalanced_digits", "captioned_digits", "photos", "pydocs", "sines", "melodies", "settlements")
+    plain += ("seismograms", "anomalies", "vessels", "driving", "iris", "wine")
     return (*plain, *(f"toy2d/{name}" for name in toy2d.SETS))
 
 
@@ -79,6 +86,11 @@ def _find_opener(name: str, data_dir: str) -> Opener:
         from genjax.data import embedded
 
         return Opener(("train", "test"), embedded.open_digits)
+    if head == "imbalanced_digits":
+        from genjax.data import imbalanced
+
+        kept = (*_whole_numbers(name, rest, "imbalanced_digits/8", at_most=1), 8)[0]
+        return Opener(("train", "test"), functools.partial(imbalanced.open_imbalanced_digits, name, kept))
     if head == "captioned_digits":
         from genjax.data import captioned_digits
 
@@ -115,6 +127,29 @@ def _find_opener(name: str, data_dir: str) -> Opener:
         from genjax.data import series
 
         return Opener(("train", "test"), series.open_melodies)
+    if head == "seismograms":
+        from genjax.data import seismograms
+
+        num = (*_whole_numbers(name, rest, "seismograms/400", at_most=1), 400)[0]
+        return Opener(("train", "test"), functools.partial(seismograms.open_seismograms, name, num))
+    if head == "anomalies":
+        from genjax.data import anomalies
+
+        length = (*_whole_numbers(name, rest, "anomalies/32", at_most=1), 32)[0]
+        return Opener(("train", "test"), functools.partial(anomalies.open_anomalies, name, length))
+    if head == "vessels":
+        from genjax.data import vessels
+
+        num = (*_whole_numbers(name, rest, "vessels/40", at_most=1), 40)[0]
+        return Opener(("train", "test"), functools.partial(vessels.open_vessels, name, num))
+    if head == "driving" and not rest:
+        from genjax.data import driving
+
+        return Opener(("train", "test"), driving.open_driving)
+    if head == "settlements" and not rest:
+        from genjax.data import settlements
+
+        return Opener(("train", "test"), settlements.open_settlements)
     if head in ("iris", "wine") and not rest:
         from genjax.data import tabular
 
@@ -172,8 +207,9 @@ def _find_prepared(name: str, data_dir: str) -> Opener:
     if found is None:
         raise UserError(
             f"There is no data set {name!r}{_closest(name, *prepared.names(data_dir))}; embedded are digits, "
-            f"captioned_digits/<side>, photos/<size>, pydocs/<T>, sines/<T>, melodies, iris, wine and toy2d/<set>, "
-            f"'folder' reads the images under data.dir, and a TFDS set must lie prepared under "
+            f"imbalanced_digits/<kept>, captioned_digits/<side>, photos/<size>, pydocs/<T>, sines/<T>, melodies, "
+            f"seismograms/<num>, anomalies/<T>, settlements, vessels/<num>, driving, iris, wine and "
+            f"toy2d/<set>, 'folder' reads the images under data.dir, and a TFDS set must lie prepared under "
             f"{prepared.root(data_dir)}: prepare it once, where TensorFlow is installed, with "
             f"`{prepared.download_command(name, data_dir)}`."
         )

@@ -60,8 +60,11 @@ SCALAR = jnp.float32(0.5)
 KEY = jax.random.key(0)
 
 ADVERSARIAL = [
+    Row("attribute_loss", adversarial.attribute_loss, (real(4), bits(4)), (real(4), real())),
     Row("categorical_bound", adversarial.categorical_bound, (real(3), jax.nn.one_hot(jnp.arange(3), 3)), (real(), real())),
     Row("uniform_bound", adversarial.uniform_bound, (real(2), real(2, seed=1)), (real(), real())),
+    Row("feature_loss", adversarial.feature_loss, (real(2, 2, 3), real(2, 2, 3, seed=1)), (real(4), real(4))),
+    Row("pixel_loss", adversarial.pixel_loss, (real(2, 2, 1), real(2, 2, 1, seed=1)), (real(4), real(4))),
     Row("gan_discriminator_loss", adversarial.gan_discriminator_loss, (real(), real(seed=1)), (real(1), real(1))),
     Row("minimax_generator_loss", adversarial.minimax_generator_loss, (real(),), (real(1),)),
     Row("non_saturating_generator_loss", adversarial.non_saturating_generator_loss, (real(),), (real(1),)),
@@ -79,6 +82,7 @@ ADVERSARIAL = [
         (real(1), real(1)),
     ),
     Row("hinge_generator_loss", adversarial.hinge_generator_loss, (real(),), (real(1),)),
+    Row("l1_loss", adversarial.l1_loss, (real(4), real(4, seed=1)), (real(4), real(3))),
     Row("label_loss", adversarial.label_loss, (real(4), jnp.array([0, 3, 1])), (real(4), jnp.zeros((BATCH, 2), int))),
     Row(
         "least_squares_discriminator_loss",
@@ -98,6 +102,27 @@ ADVERSARIAL = [
         adversarial.wasserstein_discriminator_loss,
         (real(), real(seed=1)),
         (real(1), real(1)),
+    ),
+    Row(
+        "ambiguity_loss",
+        lambda logits, label: adversarial.ambiguity_loss(logits, label, jnp.array([1, 0, 3, 2])),
+        (real(4), jnp.array([0, 3, 1])),
+        (real(), jnp.array([0, 3, 1])),
+    ),
+    Row(
+        "geographical_loss",
+        adversarial.geographical_loss,
+        (real(2, 2, 1), bits(2, 2, 1)),
+        (real(2, 2), bits(2, 2)),
+    ),
+    Row("adaptive_loss", lambda losses: adversarial.adaptive_loss(losses**2), (real(2),), (real(),)),
+    Row("contrast_loss", adversarial.contrast_loss, (real(2, 2, 3), real(2, 2, 3, seed=1)), (real(3), real(3))),
+    Row("detector_loss", adversarial.detector_loss, (real(4), bits(4)), (real(), bits())),
+    Row(
+        "style_loss",
+        lambda made, x: adversarial.style_loss(adversarial.style_filters(1, (2,)), made, x),
+        (real(4, 4, 1), real(4, 4, 1, seed=1)),
+        (real(4, 4), real(4, 4)),
     ),
     Row("wasserstein_generator_loss", adversarial.wasserstein_generator_loss, (real(),), (real(1),)),
     Row("matching_aware_loss", adversarial.matching_aware_loss, (real(), real(seed=1), real(seed=2)), (real(1),) * 3),

@@ -1,0 +1,139 @@
+"""StarGAN (Choi et al. 2018) on digits in four colours, or turned by multiples of 90 degrees.
+
+Like CycleGAN's, the loss is as content with any one-to-one map of the domains as with the true one, which a generator
+finds that sees few pixels at a time, and one that sees whole digits does not ('wide').
+
+Variants:
+    ''         8 x 8 digits in red, green, blue and yellow.
+    wide       the same by a generator that sees 8 x 8 pixels.
+    rotations  digits turned by 0, 90, 180 and 270 degrees.
+    tiny       as '', small enough to compile in a second.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from experiments import looks, raster, translations
+from experiments.configs.common import base
+from genjax import adversarial
+from genjax.data import transforms
+from genjax.training.system import System
+
+PLAIN = {
+    "colours": lambda x, look: x.max(axis=3, keepdims=True),
+    "rotations": lambda x, look: np.ascontiguousarray(np.rot90(x, -look, axes=(1, 2))),
+}
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """Return the config of a variant."""
+    config = base("adversarial/stargan")
+    _default(config)
+    return raster.apply_variant(config, variant, {"wide": _wide, "rotations": _rotations, "tiny": _tiny})
+
+
+def _default(config: ConfigDict) -> None:
+    config.data.name = "looks/colours"
+    config.data.batch_size = 32
+    config.train.steps = 2_000
+    config.train.steps_per_call = 25
+    config.train.log_every = 250
+    config.train.checkpoint_every = 1_000
+    config.train.ema_decay = 0.998
+    config.train.learning_rate = 3e-4  # of both players, falling to 0 in the second half
+    config.train.adam_b1 = 0.5
+    config.sample.num = 100
+
+    config.model.levels = 17
+    config.model.num_domains = 4
+    config.model.channels = 3
+    config.model.features = (64,)
+    config.model.blocks = 1
+    config.model.outer_kernel = 3  # so the generator sees 9 x 9 pixels, most of each place's own neighbourhood
+    config.model.discriminator_features = (32, 64)
+    config.model.discriminator_steps = 5
+    config.model.class_weight = 1.0
+    config.model.reconstruction_weight = 10.0
+    config.model.penalty_weight = 10.0
+
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
+
+
+def _wide(config: ConfigDict) -> None:
+    config.train.steps = 2_000
+    config.model.features = (32, 64)
+    config.model.blocks = 2
+    config.model.outer_kernel = 3
+    config.expected.result = (
+        "test split: 90.3 % nearest to the look asked for, but class kept 0.49; PSNR 16.2 dB by the true edit, 10.4 dB of "
+        "pictures in their own colour: digits made of other digits"
+    )
+    config.expected.cost = "3 minutes on one core, beside other work"
+
+
+def _rotations(config: ConfigDict) -> None:
+    config.data.name = "looks/rotations"
+    config.model.channels = 1
+    config.model.features = (32, 64)
+    config.model.blocks = 2
+    config.model.outer_kernel = 3
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
+
+
+def _tiny(config: ConfigDict) -> None:
+    config.data.batch_size = 16
+    config.train.steps = 4
+    config.train.steps_per_call = 2
+    config.model.features = (4,)
+    config.model.blocks = 0
+    config.model.discriminator_features = (4,)
+    config.model.discriminator_steps = 2
+    config.expected.result = "nothing to look at: it shows that everything runs"
+    config.expected.cost = "a few seconds"
+
+
+def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
+    """Build the system; nothing in it is coupled over the batch, so `axis_name` is not used."""
+    del axis_name
+    model, train, dtype = config.model, config.train, jnp.dtype(config.train.precision)
+    network = adversarial.ResidualGenerator(
+        tuple(model.features),
+        model.channels,
+        model.blocks,
+        model.outer_kernel,
+        reflect=False,
+        normalize_first=False,
+        dtype=dtype,
+    )
+    bound = adversarial.stargan(
+        adversarial.StarGANGenerator(network, model.num_domains),
+        adversarial.StarGANDiscriminator(tuple(model.discriminator_features), model.num_domains, dtype),
+        num_domains=model.num_domains,
+        class_weight=model.class_weight,
+        reconstruction_weight=model.reconstruction_weight,
+        penalty_weight=model.penalty_weight,
+        discriminator_steps=model.discriminator_steps,
+    )
+    half = train.steps // 2
+    adam = optax.adam(optax.linear_schedule(train.learning_rate, 0.0, train.steps - half, half), b1=train.adam_b1)
+    # The discriminator moves more often, and its rate counts its own moves.
+    slower = optax.linear_schedule(
+        train.learning_rate, 0.0, (train.steps - half) * model.discriminator_steps, half * model.discriminator_steps
+    )
+    edit, plain = bound.methods["translate"], PLAIN[config.data.name.split("/")[1]]
+    return System(
+        model=bound,
+        optimizers={"generator": adam, "discriminator": optax.adam(slower, b1=train.adam_b1)},
+        transform=transforms.symmetric(model.levels),
+        preview=looks.preview_of(config, model.levels, edit, model.num_domains, across=2),
+        to_picture=translations.to_picture,
+        evaluations={"edits": functools.partial(looks.edits, edit=edit, num_looks=model.num_domains, plain=plain)},
+        condition=lambda key, num: {"label": jax.random.randint(key, (num,), 0, model.num_domains)},
+    )

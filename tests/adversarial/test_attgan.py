@@ -1,0 +1,163 @@
+"""AttGAN: objectives of known networks by hand, the classifiers' loss against scipy, what attributes reach."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import bernoulli
+
+from genjax.adversarial import (
+    AttGANDecoder,
+    AttGANDiscriminator,
+    AttGANEncoder,
+    AttGANWeights,
+    Judgement,
+    attgan,
+    attribute_loss,
+)
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-1, 1, (6, 4, 4, 1)).astype(np.float32)
+A = np.array([[0, 1], [1, 1], [1, 0], [0, 0], [1, 1], [0, 1]], np.float32)
+BATCH = {"x": jnp.asarray(X), "attributes": jnp.asarray(A)}
+
+
+class Doubled(nn.Module):
+    """2 x."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        return self.param("a", nn.initializers.constant(2.0), ()) * x
+
+
+class Moved(nn.Module):
+    """A quarter of the code, and a tenth for each attribute."""
+
+    @nn.compact
+    def __call__(self, code, attributes, *, train):
+        return self.param("a", nn.initializers.constant(0.25), ()) * code + 0.1 * attributes.sum(1).reshape(-1, 1, 1, 1)
+
+
+class Mean(nn.Module):
+    """Scores are 3 times the sum of the pixels, logits (sum, -sum)."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        total = x.sum(axis=(1, 2, 3))
+        score = self.param("w", nn.initializers.constant(3.0), ()) * total
+        return Judgement(score, total[:, None] * jnp.array([[1.0, -1.0]]))
+
+
+def cross_entropy(total, attributes):
+    """Of the logits (sum, -sum), by scipy."""
+    on = 1 / (1 + np.exp(-np.stack([total, -total], axis=1)))
+    return -bernoulli.logpmf(attributes, on).sum(axis=1)
+
+
+def test_attribute_loss_is_the_log_probability_of_independent_coins():
+    logits = RNG.normal(size=(6, 2)).astype(np.float32)
+    expected = -bernoulli.logpmf(A, 1 / (1 + np.exp(-logits.astype(np.float64)))).sum(axis=1)
+    np.testing.assert_allclose(attribute_loss(jnp.asarray(logits), jnp.asarray(A)), expected, rtol=1e-5)
+
+
+def test_objectives_are_those_of_the_paper():
+    # All pictures have the same attributes, so that it does not matter whose are taken.
+    same = np.broadcast_to(np.array([1.0, 0.0], np.float32), (6, 2))
+    batch = {"x": jnp.asarray(X), "attributes": jnp.asarray(same)}
+    model = attgan(Doubled(), Moved(), Mean(), weights=AttGANWeights(5.0, 7.0, 2.0, 11.0))
+    variables = model.init(KEY, batch)
+    judge, edit = model.updates
+    assert judge.repeat == 5 and edit.players == ("encoder", "decoder")
+    made = 0.5 * X.astype(np.float64) + 0.1
+    total, total_made = X.sum(axis=(1, 2, 3), dtype=np.float64), made.sum(axis=(1, 2, 3))
+    value, _ = judge.loss(variables, batch, KEY, 0)
+    # The gradient is 3 at each of 16 pixels, wherever it is taken.
+    expected = 3 * (total_made - total).mean() + 11 * (12 - 1) ** 2 + 2 * cross_entropy(total, same).mean()
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    value, _ = edit.loss(variables, batch, KEY, 0)
+    expected = -3 * total_made.mean() + 7 * cross_entropy(total_made, same).mean() + 5 * np.abs(made - X).mean()
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+class Squared(nn.Module):
+    """Scores are 3 times the square of the sum of the pixels, logits (sum, -sum)."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        total = x.sum(axis=(1, 2, 3))
+        score = self.param("w", nn.initializers.constant(3.0), ()) * total**2
+        return Judgement(score, total[:, None] * jnp.array([[1.0, -1.0]]))
+
+
+def test_pictures_are_edited_to_attributes_of_the_batch_and_rebuilt_with_their_own():
+    """Of two pictures with other attributes: each keeps its own or has the other's, and every term knows which."""
+    model = attgan(Doubled(), Moved(), Squared(), weights=AttGANWeights(5.0, 7.0, 2.0, 11.0))
+    two = {"x": BATCH["x"][:2], "attributes": jnp.asarray([[0.0, 1.0], [1.0, 1.0]])}
+    variables, x, own = model.init(KEY, two), X[:2].astype(np.float64), np.array([[0, 1], [1, 1]])
+    make = lambda attributes: 0.5 * x + 0.1 * attributes.sum(axis=1).reshape(-1, 1, 1, 1)
+    expected = []
+    for asked in (own, own[::-1]):
+        total = make(asked).sum(axis=(1, 2, 3))
+        fake = 3 * (total**2).mean()
+        expected.append([fake, -fake, 7 * cross_entropy(total, asked).mean(), 5 * np.abs(make(own) - x).mean()])
+    judge, edit = (
+        jax.jit(lambda key, loss=update.loss: loss(variables, two, key, 0)[1].metrics) for update in model.updates
+    )
+    names = ("adversarial", "attributes", "reconstruction")
+    for run, kept in (
+        (lambda key: [judge(key)["fake"]], slice(0, 1)),
+        (lambda key: [edit(key)[n] for n in names], slice(1, 4)),
+    ):
+        found, wanted = np.array([run(key) for key in jax.random.split(KEY, 12)]), np.array(expected)[:, kept]
+        nearest = np.abs(found[:, None] - wanted[None]).sum(axis=2).argmin(axis=1)
+        np.testing.assert_allclose(found, wanted[nearest], rtol=1e-4)
+        assert set(nearest) == {0, 1}
+
+
+@functools.cache
+def small():
+    networks = AttGANEncoder((3, 4), (2, 1)), AttGANDecoder((4,), (1, 2), 1), AttGANDiscriminator((3,), 4, 2)
+    model = attgan(*networks)
+    return model, jax.jit(model.init)(KEY, BATCH)
+
+
+def test_each_update_reaches_every_weight_of_its_players():
+    model, variables = small()
+    for update in model.updates:
+        loss = lambda params, update=update: update.loss(variables._replace(params=params), BATCH, KEY, 0)
+        gradient, aux = jax.jit(jax.grad(loss, has_aux=True))(variables.params)
+        for mover in update.players:
+            assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient[mover])), mover
+    moved = jax.tree.map(lambda new, old: np.abs(new - old).max(), aux.state["decoder"], variables.state["decoder"])
+    assert all(value > 0 for value in jax.tree.leaves(moved)), "running statistics"
+
+
+def test_the_papers_networks_meet_at_every_size():
+    """Halved three times and doubled three times; the map before the code stands beside the first one of the decoder."""
+    x, attributes = jnp.zeros((2, 16, 16, 3)), jnp.zeros((2, 5))
+    shape = lambda module, *inputs: jax.eval_shape(
+        lambda *given: module.init_with_output(KEY, *given, train=True)[0], *inputs
+    )
+    code = shape(AttGANEncoder((4, 5, 6), (2, 2, 2)), x)
+    assert (code.code.shape, code.beside.shape) == ((2, 2, 2, 6), (2, 4, 4, 5))
+    assert shape(AttGANDecoder((6, 5), (2, 2, 2), 3), code, attributes).shape == x.shape
+
+
+def test_samples_are_edits_to_what_is_asked_for():
+    model, variables = small()
+    drawn = jax.jit(model.sample, static_argnums=2)
+    told = {"attributes": BATCH["attributes"], "given": BATCH["x"]}
+    made = drawn(variables, KEY, 6, condition=told)
+    alone = jax.jit(model.methods["translate"])
+    np.testing.assert_allclose(made, alone(variables, KEY, BATCH["x"], BATCH["attributes"]), atol=1e-6)
+    other = drawn(variables, KEY, 6, condition={**told, "attributes": told["attributes"][::-1]})
+    changed = np.abs(made - other).max(axis=(1, 2, 3)) > 0
+    np.testing.assert_array_equal(changed, np.any(A != A[::-1], axis=1))
+    for condition in ({"attributes": told["attributes"]}, None):
+        assert np.abs(drawn(variables, KEY, 6, condition=condition) - made).max() > 0
+    with pytest.raises(ValueError, match="holds 'attributes' and 'given'"):
+        model.sample(variables, KEY, 6, condition={"label": told["attributes"]})

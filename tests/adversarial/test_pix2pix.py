@@ -1,0 +1,82 @@
+"""pix2pix: the two objectives against networks whose scores and pictures are known, noise, gallery and conditions."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.adversarial import PatchGAN, UNetGenerator, pix2pix
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+BATCH = {
+    "x": jnp.asarray(RNG.uniform(-1, 1, (5, 4, 4, 1)), jnp.float32),
+    "y": jnp.asarray(RNG.uniform(-1, 1, (5, 4, 4, 2)), jnp.float32),
+}
+
+
+class Scaled(nn.Module):
+    """a times the first channel of what is given."""
+
+    @nn.compact
+    def __call__(self, given, *, train):
+        return self.param("a", nn.initializers.constant(0.5), ()) * given[..., :1]
+
+
+class Matched(nn.Module):
+    """A score of each pixel: w x (first channel of what is given), so that a pair of equal signs looks real."""
+
+    @nn.compact
+    def __call__(self, x, given, *, train):
+        return self.param("w", nn.initializers.constant(2.0), ()) * (x * given[..., :1])[..., 0]
+
+
+def test_objectives_are_those_of_the_paper():
+    model = pix2pix(Scaled(), Matched(), l1_weight=7.0)
+    variables = model.init(KEY, BATCH)
+    judge, make = model.updates
+    x, y = np.asarray(BATCH["x"], np.float64)[..., 0], np.asarray(BATCH["y"], np.float64)[..., 0]
+    sigmoid = lambda s: 1 / (1 + np.exp(-s))
+    real, fake = sigmoid(2 * x * y), sigmoid(2 * 0.5 * y * y)  # D(x, y), D(G(y), y)
+    value, _ = judge.loss(variables, BATCH, KEY, 0)
+    np.testing.assert_allclose(value, -0.5 * (np.log(real).mean() + np.log(1 - fake).mean()), rtol=1e-5)
+    value, aux = make.loss(variables, BATCH, KEY, 0)
+    np.testing.assert_allclose(value, -np.log(fake).mean() + 7 * np.abs(0.5 * y - x).mean(), rtol=1e-5)
+    np.testing.assert_allclose(aux.metrics["l1"], 7 * np.abs(0.5 * y - x).mean(), rtol=1e-5)
+
+
+@functools.cache
+def small():
+    model = pix2pix(UNetGenerator((3, 4), 1), PatchGAN((3, 4), (2, 1), 3))
+    return model, jax.jit(model.init)(KEY, BATCH)
+
+
+def test_each_update_reaches_every_weight_of_its_player_alone():
+    model, variables = small()
+    for update in model.updates:
+        (mover,) = update.players
+        loss = lambda params, update=update: update.loss(variables._replace(params=params), BATCH, KEY, 0)[0]
+        gradient = jax.jit(jax.grad(loss))(variables.params)
+        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient[mover])), mover
+
+
+def test_samples_are_of_what_is_given_and_of_the_first_batch_otherwise():
+    model, variables = small()
+    drawn = jax.jit(model.sample, static_argnums=2)
+    one, two = (drawn(variables, key, 5, condition=BATCH["y"]) for key in jax.random.split(KEY))
+    assert one.shape == BATCH["x"].shape and np.abs(one - two).max() > 0
+    other = drawn(variables, jax.random.split(KEY)[0], 5, condition=BATCH["y"][::-1])
+    assert np.abs(one - other).max() > 0
+    assert np.isfinite(drawn(variables, KEY, 5)).all()
+    np.testing.assert_array_equal(variables.state["gallery"], BATCH["y"])
+    with pytest.raises(ValueError, match="One picture a sample"):
+        model.sample(variables, KEY, 3, condition=BATCH["y"])
+
+
+def test_a_generator_of_another_shape_is_refused():
+    model = pix2pix(UNetGenerator((3, 4), 2), PatchGAN((3,), (2,), 3))
+    with pytest.raises(ValueError, match="The generator makes pictures"):
+        jax.eval_shape(model.init, KEY, BATCH)

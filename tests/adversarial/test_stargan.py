@@ -1,0 +1,121 @@
+"""StarGAN: objectives of known networks by hand, what the label does, the domains that samples are asked for."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax.adversarial import ResidualGenerator, StarGANDiscriminator, StarGANGenerator, stargan
+from genjax.adversarial.stargan import Judgement
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+X = RNG.uniform(-1, 1, (6, 4, 4, 1)).astype(np.float32)
+BATCH = {"x": jnp.asarray(X), "label": jnp.arange(6, dtype=jnp.int32) % 3}
+
+
+class Shifted(nn.Module):
+    """Half of x, and `by` for each step from domain 0."""
+
+    by: float = 0.0
+
+    @nn.compact
+    def __call__(self, x, label, *, train):
+        return self.param("a", nn.initializers.constant(0.5), ()) * x + self.by * label.reshape(-1, 1, 1, 1).astype(
+            x.dtype
+        )
+
+
+class Mean(nn.Module):
+    """Scores are 3 times the sum of the pixels, logits (sum, 0, -sum)."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        total = x.sum(axis=(1, 2, 3))
+        return Judgement(
+            self.param("w", nn.initializers.constant(3.0), ()) * total, total[:, None] * jnp.array([[1, 0, -1.0]])
+        )
+
+
+def log_softmax(logits):
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def test_objectives_are_those_of_the_paper():
+    model = stargan(Shifted(), Mean(), num_domains=3, class_weight=2.0, reconstruction_weight=7.0, penalty_weight=11.0)
+    variables = model.init(KEY, BATCH)
+    judge, make = model.updates
+    assert judge.repeat == 5
+    value, aux = judge.loss(variables, BATCH, KEY, 0)
+    total = X.sum(axis=(1, 2, 3), dtype=np.float64)
+    label = np.asarray(BATCH["label"])
+    logs = lambda total: log_softmax(total[:, None] * np.array([1, 0, -1]))
+    domain = -logs(total)[range(6), label].mean()
+    penalty = (np.sqrt(16 * 3.0**2) - 1) ** 2  # the gradient is 3 at each of 16 pixels, wherever it is taken
+    expected = -3 * total.mean() + 3 * 0.5 * total.mean() + 11 * penalty + 2 * domain
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    value, aux = make.loss(variables, BATCH, KEY, 0)
+    rest = value - aux.metrics["domain"]
+    np.testing.assert_allclose(rest, -3 * 0.5 * total.mean() + 7 * 0.75 * np.abs(X).mean(), rtol=1e-4)
+
+
+def test_the_generator_makes_one_domain_and_comes_back_from_it_to_the_pictures_own():
+    """For one picture of domain 2, each draw of the wanted domain has its three terms, by hand."""
+    model = stargan(Shifted(0.1), Mean(), num_domains=3, class_weight=2.0, reconstruction_weight=7.0)
+    one = {"x": BATCH["x"][:1], "label": jnp.array([2], jnp.int32)}
+    variables, x = model.init(KEY, one), X[0].astype(np.float64)
+    expected = []
+    for wanted in range(3):
+        made = 0.5 * x + 0.1 * wanted
+        logs = log_softmax(made.sum() * np.array([[1, 0, -1]]))[0]
+        back = 7 * np.abs(0.5 * made + 0.1 * 2 - x).mean()
+        expected.append([-3 * made.sum(), -2 * logs[wanted], back])
+    loss = jax.jit(lambda key: model.updates[1].loss(variables, one, key, 0)[1].metrics)
+    found = [loss(key) for key in jax.random.split(KEY, 20)]
+    found = np.array([[terms[name] for name in ("adversarial", "domain", "reconstruction")] for terms in found])
+    nearest = np.abs(found[:, None] - np.array(expected)[None]).sum(axis=2).argmin(axis=1)
+    np.testing.assert_allclose(found, np.array(expected)[nearest], rtol=1e-4)
+    assert set(nearest) == {0, 1, 2}
+
+
+@functools.cache
+def small():
+    network = ResidualGenerator((3,), 1, blocks=0, outer_kernel=3, reflect=False, normalize_first=False)
+    model = stargan(StarGANGenerator(network, 3), StarGANDiscriminator((4,), 3), num_domains=3)
+    return model, jax.jit(model.init)(KEY, BATCH)
+
+
+def test_each_update_reaches_every_weight_of_its_player():
+    model, variables = small()
+    for update in model.updates:
+        loss = lambda params, update=update: update.loss(variables._replace(params=params), BATCH, KEY, 0)[0]
+        gradient = jax.jit(jax.grad(loss))(variables.params)
+        assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient[update.players[0]])), update.name
+
+
+def test_samples_are_of_the_domain_asked_for():
+    model, variables = small()
+    drawn = jax.jit(model.sample, static_argnums=2)
+    told = {"label": jnp.array([0, 1, 2, 2, 1, 0]), "given": BATCH["x"]}
+    made = drawn(variables, KEY, 6, condition=told)
+    alone = jax.jit(model.methods["translate"])
+    np.testing.assert_allclose(made, alone(variables, KEY, BATCH["x"], told["label"]), atol=1e-6)
+    other = drawn(variables, KEY, 6, condition={**told, "label": told["label"][::-1]})
+    changed = np.abs(made - other).max(axis=(1, 2, 3)) > 0
+    np.testing.assert_array_equal(changed, np.asarray(told["label"]) != np.asarray(told["label"])[::-1])
+    # Without pictures they are drawn from the first batch, without domains these are drawn too.
+    for condition in ({"label": told["label"]}, None):
+        assert np.abs(drawn(variables, KEY, 6, condition=condition) - made).max() > 0
+    with pytest.raises(ValueError, match="holds 'label' and 'given'"):
+        model.sample(variables, KEY, 6, condition={"domain": told["label"]})
+    classes = model.methods["classify"](variables, KEY, BATCH["x"])
+    np.testing.assert_allclose(np.exp(classes).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_discriminator_without_a_logit_for_each_domain_is_refused():
+    model = stargan(Shifted(), StarGANDiscriminator((4,), 2), num_domains=3)
+    with pytest.raises(ValueError, match=r"logits \[B, 3\], not"):
+        jax.eval_shape(model.init, KEY, BATCH)
