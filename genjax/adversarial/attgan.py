@@ -34,14 +34,12 @@ from genjax.adversarial.stargan import Judgement
 from genjax.contract import Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
 from genjax.nn import BatchNorm, Conv, ConvTranspose
 
-KERNELS = {1: 1, 2: 4}  # side of a layer's kernel by its stride
-
 
 class Encoding(NamedTuple):
     """What an encoder makes of pictures.
 
     code: z, `[B, h, w, D]`.
-    beside: the map before it, `[B, s h, s w, D']`, s the last stride.
+    beside: the map before it, `[B, 2 h, 2 w, D']`.
     """
 
     code: Array
@@ -65,26 +63,24 @@ def attribute_loss(logits: Array, attributes: Array) -> Array:
 
 
 class AttGANEncoder(nn.Module):
-    """Pictures to a code, by convolutions that halve the side, or that look at one pixel of a map.
+    """Pictures to a code, by convolutions that halve the side.
 
     features: channels, from the picture inwards; the last ones are the code's.
-    strides: of as many layers: 2 with kernels of 4 (all of them, in the paper), 1 with kernels of 1.
     axis_name: mapped axis of batch normalization under pmap.
     dtype: compute dtype.
     """
 
     features: Sequence[int]
-    strides: Sequence[int]
     axis_name: str | None = None
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Encoding:
-        """Map pictures `[B, H, W, C]`, H and W multiples of the product of the strides, to an Encoding."""
+        """Map pictures `[B, H, W, C]`, H and W multiples of 2^len(features), to an Encoding."""
         norm = partial(BatchNorm, axis_name=self.axis_name, dtype=self.dtype)
         maps = [x]
-        for width, stride in zip(self.features, self.strides, strict=True):
-            h = Conv(width, KERNELS[stride], stride, use_bias=False, dtype=self.dtype)(maps[-1])
+        for width in self.features:
+            h = Conv(width, kernel_size=4, stride=2, use_bias=False, dtype=self.dtype)(maps[-1])
             maps.append(leaky_relu(norm()(h, train=train)))
         return Encoding(code=maps[-1], beside=maps[-2])
 
@@ -92,15 +88,13 @@ class AttGANEncoder(nn.Module):
 class AttGANDecoder(nn.Module):
     """A code and attributes to pictures in [-1, 1].
 
-    features: channels of the maps, from the code outwards.
-    strides: of the layers that make these maps and, at the end, the picture: the encoder's, last to first.
+    features: channels of the maps, from the code outwards; each doubles the side, as the picture itself does.
     out_channels: of the pictures.
     axis_name: mapped axis of batch normalization under pmap.
     dtype: compute dtype.
     """
 
     features: Sequence[int]
-    strides: Sequence[int]
     out_channels: int
     axis_name: str | None = None
     dtype: Any = None
@@ -109,14 +103,13 @@ class AttGANDecoder(nn.Module):
     def __call__(self, encoding: Encoding, attributes: Array, *, train: bool) -> Array:
         """Map an Encoding and attributes `[B, A]`, 0 or 1, to pictures `[B, H, W, out_channels]`."""
         norm = partial(BatchNorm, axis_name=self.axis_name, dtype=self.dtype)
-        *inner, last = self.strides
         h = _told(encoding.code, attributes)
-        for index, (width, stride) in enumerate(zip(self.features, inner, strict=True)):
-            h = ConvTranspose(width, KERNELS[stride], stride, use_bias=False, dtype=self.dtype)(h)
+        for index, width in enumerate(self.features):
+            h = ConvTranspose(width, use_bias=False, dtype=self.dtype)(h)
             h = jax.nn.relu(norm()(h, train=train))
             if index == 0:
                 h = _told(jnp.concatenate([h, encoding.beside.astype(h.dtype)], axis=-1), attributes)
-        return jnp.tanh(ConvTranspose(self.out_channels, KERNELS[last], last, dtype=self.dtype)(h))
+        return jnp.tanh(ConvTranspose(self.out_channels, dtype=self.dtype)(h))
 
 
 class AttGANDiscriminator(nn.Module):

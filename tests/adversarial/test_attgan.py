@@ -120,7 +120,7 @@ def test_pictures_are_edited_to_attributes_of_the_batch_and_rebuilt_with_their_o
 
 @functools.cache
 def small():
-    networks = AttGANEncoder((3, 4), (2, 1)), AttGANDecoder((4,), (1, 2), 1), AttGANDiscriminator((3,), 4, 2)
+    networks = AttGANEncoder((3, 4)), AttGANDecoder((4,), 1), AttGANDiscriminator((3,), 4, 2)
     model = attgan(*networks)
     return model, jax.jit(model.init)(KEY, BATCH)
 
@@ -142,9 +142,9 @@ def test_the_papers_networks_meet_at_every_size():
     shape = lambda module, *inputs: jax.eval_shape(
         lambda *given: module.init_with_output(KEY, *given, train=True)[0], *inputs
     )
-    code = shape(AttGANEncoder((4, 5, 6), (2, 2, 2)), x)
+    code = shape(AttGANEncoder((4, 5, 6)), x)
     assert (code.code.shape, code.beside.shape) == ((2, 2, 2, 6), (2, 4, 4, 5))
-    assert shape(AttGANDecoder((6, 5), (2, 2, 2), 3), code, attributes).shape == x.shape
+    assert shape(AttGANDecoder((6, 5), 3), code, attributes).shape == x.shape
 
 
 def test_samples_are_edits_to_what_is_asked_for():

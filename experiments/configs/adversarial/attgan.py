@@ -1,8 +1,10 @@
 """AttGAN (He et al. 2019) on digits that are thick or not, orange or white, inverted or not.
 
+The loss asks that a code rebuild its own picture, not that an edit keep the digit. It is kept where an edit changes little;
+the negative of a digit becomes that of another one.
+
 Variants:
-    ''    8 x 8 digits, 3 channels, 3 attributes; each place of the code sees 4 x 4 pixels.
-    deep  the paper's networks, with a code of one place that sees the whole digit.
+    ''    8 x 8 digits, 3 channels, 3 attributes.
     tiny  as '', small enough to compile in a second.
 """
 
@@ -27,7 +29,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """Return the config of a variant."""
     config = base("adversarial/attgan")
     _default(config)
-    return raster.apply_variant(config, variant, {"deep": _deep, "tiny": _tiny})
+    return raster.apply_variant(config, variant, {"tiny": _tiny})
 
 
 def _default(config: ConfigDict) -> None:
@@ -44,9 +46,8 @@ def _default(config: ConfigDict) -> None:
 
     config.model.levels = 17
     config.model.channels = 3
-    config.model.encoder_features = (64, 128, 128)  # from the picture inwards
-    config.model.decoder_features = (128, 128)  # from the code outwards, one fewer
-    config.model.strides = (2, 1, 1)  # of the encoder, backwards of the decoder: a code sees 4 x 4 pixels
+    config.model.encoder_features = (32, 64, 128)  # from the picture inwards
+    config.model.decoder_features = (128, 64)  # from the code outwards, one fewer
     config.model.discriminator_features = (32, 64)
     config.model.discriminator_hidden = 128
     config.model.discriminator_steps = 5
@@ -56,17 +57,10 @@ def _default(config: ConfigDict) -> None:
     config.model.weights.true = 1.0
     config.model.weights.penalty = 10.0
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
-
-
-def _deep(config: ConfigDict) -> None:
-    config.model.encoder_features = (32, 64, 128)
-    config.model.decoder_features = (128, 64)
-    config.model.strides = (2, 2, 2)
     config.expected.result = (
-        "test split: 81.5 % of edits nearest to the look asked for, PSNR 13.0 dB by the true edit, class kept 0.37 (truth "
-        "0.89); pictures rebuilt at 24.4 dB"
+        "test split: 81.5 % of edits nearest to the look asked for, PSNR 13.0 dB by the true edit; of one attribute alone: "
+        "orange 100 %, 22.0 dB, class kept 0.86 (truth, over all looks, 0.89); thick 82 %, 16.2 dB, 0.84; inverted 67 %, 9.0 "
+        "dB, 0.02, another digit; pictures rebuilt at 24.4 dB"
     )
     config.expected.cost = "5 minutes on one core, beside other work"
 
@@ -77,7 +71,6 @@ def _tiny(config: ConfigDict) -> None:
     config.train.steps_per_call = 2
     config.model.encoder_features = (4,)
     config.model.decoder_features = ()
-    config.model.strides = (2,)
     config.model.discriminator_features = (4,)
     config.model.discriminator_hidden = 4
     config.model.discriminator_steps = 1
@@ -88,10 +81,9 @@ def _tiny(config: ConfigDict) -> None:
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     """Build the system; `axis_name` is the mapped axis of batch normalization under pmap."""
     model, train, dtype = config.model, config.train, jnp.dtype(config.train.precision)
-    strides = tuple(model.strides)
     bound = adversarial.attgan(
-        adversarial.AttGANEncoder(tuple(model.encoder_features), strides, axis_name, dtype),
-        adversarial.AttGANDecoder(tuple(model.decoder_features), strides[::-1], model.channels, axis_name, dtype),
+        adversarial.AttGANEncoder(tuple(model.encoder_features), axis_name, dtype),
+        adversarial.AttGANDecoder(tuple(model.decoder_features), model.channels, axis_name, dtype),
         adversarial.AttGANDiscriminator(
             tuple(model.discriminator_features), model.discriminator_hidden, len(ATTRIBUTES), dtype
         ),
