@@ -81,16 +81,16 @@ def lift_pmap(system: System, options: StepOptions = StepOptions(), *, devices=N
         return m.reshape((total, m.shape[0] // total) + m.shape[1:])[first_index : first_index + n]
 
     build = jax.jit(canonical_init)
-    own = jax.jit(lambda shards: jax.tree.map(lambda x: x[0], shards))  # one program for all leaves
+    own = lambda x: np.asarray(x.addressable_data(0))[0]
 
     def adopt(state: TrainState) -> TrainState:
-        # Through the host, once a run: a program for it takes as long to compile as a third of the step.
+        # Through the host, as back in `canonical`: a program for it takes as long to compile as a third of the step.
         copies = lambda x: np.broadcast_to(np.asarray(x), (n,) + x.shape)
         stacked = jax.tree.map(copies, state._replace(memory=()))._replace(memory=jax.tree.map(own_slots, state.memory))
         return jax.device_put(stacked, over_devices)
 
     def canonical(state: TrainState) -> TrainState:
-        first = own(jax.tree.map(lambda x: x.addressable_data(0), state._replace(memory=())))
+        first = jax.tree.map(own, state._replace(memory=()))
         whole = first._replace(memory=jax.tree.map(_gather_slots, state.memory))
         return whole if jax.process_count() == 1 else _as_global(whole)
 

@@ -24,7 +24,7 @@ CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "experiments" / "configs")
 CONFIGS = [path for path in CONFIGS if path.name != "__init__.py"]
 IDS = [f"{path.parent.name}/{path.stem}" for path in CONFIGS]
 LIFTINGS = ("jit", "fsdp", "pmap")
-SHARDED_TOO = {path.parent.name: path for path in reversed(CONFIGS)}.values()
+SHARDED_TOO = {path.parent.name: path for path in CONFIGS}.values()
 SEED = np.asarray(jax.random.key_data(jax.random.key(0)))
 STEPS = 3
 
