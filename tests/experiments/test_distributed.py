@@ -16,7 +16,7 @@ def free_port() -> int:
 
 @pytest.mark.parametrize("parallel", ["fsdp", "pmap"])
 def test_two_processes_are_one(tmp_path, parallel):
-    arguments = (f"--config.train.parallel={parallel}", "--config.train.steps=20")
+    arguments = (f"--config.train.parallel={parallel}", "--config.train.steps=12")
     one, two = tmp_path / "one", tmp_path / "two"
     alone = train(one, *arguments, devices=2)
     together = ("--num_processes=2", f"--coordinator=127.0.0.1:{free_port()}")
@@ -24,7 +24,7 @@ def test_two_processes_are_one(tmp_path, parallel):
     out, _ = finish(alone)
     assert f"2 x cpu (cpu), 1 process(es), {parallel}" in out
     (first, _), (second, _) = [finish(process) for process in pair]
-    assert f"2 x cpu (cpu), 2 process(es), {parallel}" in first and "trained 20 steps" in first
+    assert f"2 x cpu (cpu), 2 process(es), {parallel}" in first and "trained 12 steps" in first
     assert "trained" not in second, "one process speaks, and writes"
     ours, theirs = metrics(two), metrics(one)
     assert len(ours) == len(theirs) and any(line["kind"] == "valid" for line in ours)
@@ -32,7 +32,7 @@ def test_two_processes_are_one(tmp_path, parallel):
         assert a.keys() == b.keys()
         for name in a.keys() - {"kind"}:
             np.testing.assert_allclose(a[name], b[name], rtol=1e-5, err_msg=name)
-    a, b = parameters(two, 20), parameters(one, 20)
+    a, b = parameters(two, 12), parameters(one, 12)
     for name in b:
         np.testing.assert_allclose(a[name], b[name], rtol=1e-5, atol=1e-6, err_msg=name)
     assert (two / "samples.png").exists()
