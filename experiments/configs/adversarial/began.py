@@ -41,21 +41,22 @@ def _default(config: ConfigDict) -> None:
     config.train.sample_every = 0
     config.train.learning_rate = 2e-4  # of both players
     config.train.adam_b1 = 0.5
-    config.model.latent_dim = 32  # of z and of the code
+    config.model.latent_dim = 8  # of z and of the code
     config.model.halvings = 1
     config.model.width = 16  # n
     config.model.depth = 2  # convolutions at each side
-    config.model.gamma = 0.5  # diversity ratio
-    config.model.rate = 1e-3  # lambda_k
+    config.model.gamma = 1.0  # diversity ratio; at 0.5 all samples are one digit
+    config.model.rate = 0.05  # lambda_k; the paper's 1e-3 does not reach balance in so few steps
     config.model.eta = 1  # power of the reconstruction errors
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "classifier-FID (ours) 110.8 on digits (floor 3.8), precision 0.85, recall 0.29: few shapes"
+    config.expected.cost = "2.6 minutes of a CPU core shared with others"
 
 
 def _toy2d(config: ConfigDict) -> None:
     games.points(config)
     config.data.batch_size = 256
     config.train.learning_rate = 5e-4
+    config.model.gamma, config.model.rate = 0.5, 1e-3
     config.model.code = 1  # of points; through as many numbers as they have every point could be given back
     config.expected.result = "not measured"
     config.expected.cost = "not measured"
@@ -65,6 +66,7 @@ def _mnist(config: ConfigDict) -> None:
     games.mnist(config)
     config.data.batch_size = 16
     config.model.latent_dim = 64
+    config.model.gamma, config.model.rate = 0.5, 1e-3
     config.model.halvings = 2
     config.model.width = 32
 
