@@ -104,7 +104,9 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
 
 def turned(key: Array, x: Array) -> Array:
     """Turn each picture `[B, H, H, C]` by a multiple of 90 degrees, and mirror half of them."""
-    turns, mirrored = jax.random.randint(key, (x.shape[0],), 0, 4), jax.random.bernoulli(key, shape=(x.shape[0],))
+    turn_key, mirror_key = jax.random.split(key)
+    turns = jax.random.randint(turn_key, (x.shape[0],), 0, 4)
+    mirrored = jax.random.bernoulli(mirror_key, shape=(x.shape[0],))
     every = jnp.stack([jnp.rot90(x, k, axes=(1, 2)) for k in range(4)])
     x = every[turns, jnp.arange(x.shape[0])]
     return jnp.where(mirrored[:, None, None, None], x[:, :, ::-1], x)
