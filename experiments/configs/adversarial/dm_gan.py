@@ -52,7 +52,7 @@ def _default(config: ConfigDict) -> None:
     config.eval.num_samples = 2_000
 
     config.expected.result = "pictures of held-out captions read back: digit 82.7 %, colour and place 100 %"
-    config.expected.cost = "about 9 minutes of a CPU core"
+    config.expected.cost = "15 minutes of a CPU core shared with others"
 
 
 def _tiny(config: ConfigDict) -> None:

@@ -55,14 +55,14 @@ def _default(config: ConfigDict) -> None:
     config.model.sinkhorn_steps = 10
 
     config.expected.result = "71.2 % of the tiles of held-out digits placed right (by chance 12.9 %), PSNR 14.6 dB"
-    config.expected.cost = "about 2 minutes of a CPU core"
+    config.expected.cost = "4 minutes of a CPU core shared with others"
 
 
 def _quarters(config: ConfigDict) -> None:
     config.model.grid = 2
     config.model.holes = 1
     config.expected.result = "97.3 % of the tiles of held-out digits placed right (by chance 26.5 %), PSNR 19.1 dB"
-    config.expected.cost = "about 2 minutes of a CPU core"
+    config.expected.cost = "4 minutes of a CPU core shared with others"
 
 
 def _mnist(config: ConfigDict) -> None:

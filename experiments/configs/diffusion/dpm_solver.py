@@ -28,7 +28,7 @@ def get_config(variant: str = "") -> ConfigDict:
         config.expected.result = (
             "classifier-FID (ours) 8.4, 5.0, 4.6, 4.6, 4.7 in 5, 10, 20, 50 and all 200 steps (digits; floor 3.8)"
         )
-        config.expected.cost = "about 4 minutes of a CPU core; evaluation as long"
+        config.expected.cost = "10 minutes of a CPU core shared with others; evaluation 8 minutes"
     if variant == "unipc":
         config.expected.result = "not measured"
         config.expected.cost = "not measured"
