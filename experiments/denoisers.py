@@ -65,6 +65,7 @@ def picture_fields(config: ConfigDict) -> None:
     config.model.head_channels = 0  # 0: a single head
     config.model.groups = 8
     config.model.dropout = 0.0
+    config.model.patch = 1  # side of the patches that are the network's pixels
     config.model.data_std = 0.8  # of digits in [-1, 1], about 0
     config.sample.num = 64
     config.eval.num_samples = 1000
@@ -96,6 +97,28 @@ def mnist_fields(config: ConfigDict) -> None:
     config.expected.cost = "not measured"
 
 
+def mnist_cpu_fields(config: ConfigDict) -> None:
+    """Set the fields of a model of MNIST small enough for a CPU, on 2 x 2 patches; after `picture_fields`."""
+    mnist_fields(config)
+    config.data.batch_size = 64
+    config.data.valid_split = ""  # whose bound would cost more than the training
+    config.data.test_split = "test[:1000]"
+    config.train.steps = 4_000
+    config.train.steps_per_call = 10
+    config.train.log_every = 100
+    config.train.sample_every = 0
+    config.train.checkpoint_every = 1_000
+    config.train.ema_decay = 0.998
+    config.train.learning_rate = 2e-3
+    config.train.warmup = 200
+    config.model.channels = (32, 64)
+    config.model.patch = 2  # 14 x 14 -> 7 x 7
+    config.model.blocks = 1
+    config.model.groups = 8
+    config.model.dropout = 0.0
+    config.eval.num_samples = 500
+
+
 def tiny_pictures(config: ConfigDict) -> None:
     """Set the fields of a model of digits that compiles in a second or two; after `picture_fields`."""
     config.data.batch_size = 16
@@ -118,6 +141,7 @@ def unet(config: ConfigDict, **others: Any) -> UNet:
         head_channels=model.head_channels or None,
         groups=model.groups,
         dropout=model.dropout,
+        patch=model.patch,
         dtype=jnp.dtype(config.train.precision),
         **others,
     )

@@ -91,6 +91,7 @@ def picture_fields(config: ConfigDict) -> None:
     config.model.attention = (1,)
     config.model.groups = 8
     config.model.dropout = 0.0
+    config.model.patch = 1  # side of the patches that are the U-Net's pixels
     config.model.time_scale = 1000.0
     config.model.solver = "midpoint"
     config.model.steps = 20
@@ -126,6 +127,29 @@ def mnist_fields(config: ConfigDict) -> None:
     config.expected.cost = "not measured"
 
 
+def mnist_cpu_fields(config: ConfigDict) -> None:
+    """Set the fields of a model of MNIST small enough for a CPU: the network sees 2 x 2 patches."""
+    mnist_fields(config)
+    config.data.batch_size = 64
+    config.data.valid_split = ""  # whose bound would cost more than the training
+    config.data.test_split = "test[:1000]"
+    config.train.steps = 4_000
+    config.train.steps_per_call = 10
+    config.train.log_every = 100
+    config.train.sample_every = 0
+    config.train.checkpoint_every = 1_000
+    config.train.ema_decay = 0.998
+    config.train.learning_rate = 2e-3
+    config.train.warmup = 200
+    config.model.channels = (32, 64)
+    config.model.patch = 2  # 14 x 14 -> 7 x 7
+    config.model.blocks = 1
+    config.model.groups = 8
+    config.model.dropout = 0.0
+    config.model.steps = 25
+    config.eval.num_samples = 500
+
+
 def tiny_fields(config: ConfigDict) -> None:
     """Set the fields of a model of points that compiles in a second."""
     config.data.batch_size = 16
@@ -150,6 +174,7 @@ def network(config: ConfigDict) -> nn.Module:
         groups=model.groups,
         dropout=model.dropout,
         num_classes=model.num_classes,
+        patch=model.patch,
         dtype=dtype,
     )
 

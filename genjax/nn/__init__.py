@@ -3,12 +3,13 @@
 from genjax.nn.adm import AdaptiveBlock, ablated_unet, adaptive_parts
 from genjax.nn.attention import PixelAttention
 from genjax.nn.conv import Conv, ConvTranspose, conv2d, conv2d_transpose
-from genjax.nn.dit import DiT, DiTBlock, JointBlock, MMDiT, Text, patchify, sincos_positions, unpatchify
+from genjax.nn.dit import DiT, DiTBlock, JointBlock, MMDiT, Text, sincos_positions
 from genjax.nn.embeddings import TimeEmbedding, sinusoidal_embedding
 from genjax.nn.group_norm import GroupNorm
 from genjax.nn.masked_dense import Degrees, MaskedDense, MaskedMLP, even_degrees, ordering_degrees, random_degrees
 from genjax.nn.mlp import MLP
 from genjax.nn.norm import BatchNorm
+from genjax.nn.patches import patchify, unpatchify
 from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
 from genjax.nn.transformer import SelfAttention, Transformer, TransformerLayer, causal_mask
 from genjax.nn.unet import PLAIN, Parts, UNet

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.nn import dit
+from genjax.nn import dit, patchify, unpatchify
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
@@ -22,9 +22,9 @@ def shapes_of(module, *inputs):
 
 def test_patches_there_and_back():
     x = jnp.arange(2 * 4 * 6 * 3.0).reshape(2, 4, 6, 3)
-    tokens = dit.patchify(x, 2)
+    tokens = patchify(x, 2)
     np.testing.assert_array_equal(tokens[1, 4], x[1, 2:4, 2:4].reshape(-1))  # second row of patches, second column
-    np.testing.assert_array_equal(dit.unpatchify(tokens, 2, 4, 6), x)
+    np.testing.assert_array_equal(unpatchify(tokens, 2, 4, 6), x)
 
 
 def test_places_tell_row_and_column_by_inner_products():
@@ -135,7 +135,7 @@ def test_compute_dtype_reaches_the_products_and_not_the_output():
 
 def test_mistakes():
     with pytest.raises(ValueError, match="divisible by the patch, 3"):
-        dit.patchify(jnp.zeros((1, 4, 4, 1)), 3)
+        patchify(jnp.zeros((1, 4, 4, 1)), 3)
     with pytest.raises(ValueError, match="not divisible by 4"):
         dit.sincos_positions(2, 2, 6)
     with pytest.raises(ValueError, match="into 3 heads"):

@@ -114,6 +114,21 @@ def test_unet_starts_at_zero_and_then_depends_on_everything():
         assert not moved[1].any(), "and no other example"
 
 
+def test_unet_on_patches_is_the_unet_on_a_smaller_picture():
+    """Each 2 x 2 patch is a pixel of four channels, top left, top right, bottom left, bottom right."""
+    x, t, label = normal((2, 16, 16, 1)), jnp.array([3, 700]), jnp.array([0, 1])
+    corners = [x[:, i::2, j::2] for i in range(2) for j in range(2)]
+    plain, patched = CLASSES.clone(out_channels=8), CLASSES.clone(out_channels=2, patch=2)
+    small = jnp.concatenate(corners, axis=-1)
+    variables = at_random(jax.eval_shape(plain.init, jax.random.key(0), small, t, label))
+    expected = jax.jit(plain.apply)(variables, small, t, label)
+    out = jax.jit(patched.apply)(variables, x, t, label)
+    assert out.shape == (2, 16, 16, 2)
+    for i in range(2):
+        for j in range(2):
+            np.testing.assert_allclose(out[:, i::2, j::2], expected[..., 2 * (2 * i + j) :][..., :2], atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [7, 28])
 def test_unet_keeps_odd_sizes(size):
     network = SMALL.clone(channels=(4, 4, 4))
@@ -148,6 +163,7 @@ def test_bfloat16_stays_near_float32():
         (SMALL, (1, 8, 8, 1), jnp.zeros(1, jnp.int32), "0 classes and was given a condition"),
         (SMALL.clone(num_classes=3), (1, 8, 8, 1), None, "3 classes and was given no condition"),
         (SMALL.clone(groups=3), (1, 8, 8, 1), None, "not all divisible by 3 groups"),
+        (SMALL.clone(patch=3), (1, 8, 8, 1), None, "divisible by the patch, 3"),
         (SMALL.clone(head_channels=3), (1, 8, 8, 1), None, "not divisible into heads of 3"),
     ],
 )

@@ -70,6 +70,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         head_channels=model.head_channels or None,
         groups=model.groups,
         dropout=model.dropout,
+        patch=model.patch,
         num_classes=model.num_classes,
         out_channels=2 * model.shape[-1],
         dtype=jnp.dtype(config.train.precision),

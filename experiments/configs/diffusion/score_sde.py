@@ -6,6 +6,7 @@ Variants:
     ve              variance exploding, geometric sigma.
     ve_exponential  variance exploding, d x = s^t dw.
     mnist           28 x 28, 256 levels, sub-VP; for an accelerator. Needs --config.data.dir.
+    mnist_cpu       28 x 28, VP, on 2 x 2 patches, small enough for a CPU. Likewise.
     tiny            as '', small enough to compile in seconds.
 """
 
@@ -18,7 +19,7 @@ from genjax.data_path import dequantized_symmetric
 from genjax.processes import Denoiser, Path, point_at
 from genjax.training.system import System
 
-VARIANTS = ("", "sub_vp", "ve", "ve_exponential", "mnist", "tiny")
+VARIANTS = ("", "sub_vp", "ve", "ve_exponential", "mnist", "mnist_cpu", "tiny")
 PATHS = {
     "vp": lambda model: processes.linear_path(),
     "sub_vp": lambda model: processes.sub_vp_path(),
@@ -59,6 +60,8 @@ def get_config(variant: str = "") -> ConfigDict:
         config.model.path = "sub_vp"
         config.model.steps = 500
         config.model.likelihood_steps = 100
+    if variant == "mnist_cpu":
+        denoisers.mnist_cpu_fields(config)
     if variant == "tiny":
         denoisers.tiny_pictures(config)
         config.model.steps = 2

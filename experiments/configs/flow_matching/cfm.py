@@ -6,6 +6,7 @@ Variants:
     diffusion  eight gaussians along the variance-preserving diffusion path.
     digits     8 x 8 digits in all 17 levels, in minutes on a CPU.
     mnist      28 x 28, 256 levels; for an accelerator. Needs --config.data.dir.
+    mnist_cpu  the same with a network on 2 x 2 patches, small enough for a CPU. Likewise.
     tiny       points of the plane, small enough to compile in a second.
 
 `--config.model.num_classes=10 --config.model.label_dropout=0.1 --config.model.guidance=2.0` makes a model of digits
@@ -20,7 +21,7 @@ from genjax import flow_matching
 from genjax.errors import UserError
 from genjax.training.system import System
 
-VARIANTS = ("", "moons", "diffusion", "digits", "mnist", "tiny")
+VARIANTS = ("", "moons", "diffusion", "digits", "mnist", "mnist_cpu", "tiny")
 MEASURED = {  # variant: result, cost
     "": (
         "2.869 +- 0.007 nats, eight gaussians (entropy 2.832); 2-Wasserstein 0.199, floor 0.189",
@@ -46,6 +47,7 @@ def get_config(variant: str = "") -> ConfigDict:
         "diffusion": _diffusion,
         "digits": _digits,
         "mnist": _mnist,
+        "mnist_cpu": _mnist_cpu,
         "tiny": fields.tiny_fields,
     }
     if variant:
@@ -69,6 +71,11 @@ def _digits(config: ConfigDict) -> None:
 
 def _mnist(config: ConfigDict) -> None:
     fields.mnist_fields(config)
+    _transport(config)
+
+
+def _mnist_cpu(config: ConfigDict) -> None:
+    fields.mnist_cpu_fields(config)
     _transport(config)
 
 
