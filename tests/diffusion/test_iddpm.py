@@ -28,16 +28,20 @@ LEVELS, SHAPE = 5, (2, 3, 1)
 
 
 def grid(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).integers(0, LEVELS, shape) / 2.0 - 1.0, jnp.float32)
+    return (np.random.default_rng(seed).integers(0, LEVELS, shape) / 2.0 - 1.0).astype(np.float32)
 
 
 def normal(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+log_variance = jax.jit(lambda v, t: learned_log_variance(v, SCHEDULE, t))
+bound_of_step = jax.jit(lambda x0, estimate, v, t: step_bound(x0, estimate, v, t, SCHEDULE, levels=LEVELS))
 
 
 def test_the_ends_are_beta_and_btilde():
-    t = jnp.arange(1, 7)
-    variance = lambda v: np.exp(learned_log_variance(jnp.full((6, 2), v), SCHEDULE, t))[:, 0]
+    t = np.arange(1, 7, dtype=np.int32)
+    variance = lambda v: np.exp(np.asarray(log_variance(np.full((6, 2), v, np.float32), t)))[:, 0]
     abar = np.cumprod(1.0 - SCHEDULE.betas.astype(np.float64))
     tilde = SCHEDULE.betas[1:] * (1.0 - abar[:-1]) / (1.0 - abar[1:])
     tilde[0] = tilde[1]
@@ -48,47 +52,47 @@ def test_the_ends_are_beta_and_btilde():
 
 def test_a_steps_term_is_an_expectation_over_its_posterior():
     """KL = E_q log q - log p, by draws of x_{t-1}; the decoder's is the log-mass of a bin, by scipy."""
-    x0, estimate, v = grid(1, 2), grid(1, 2, seed=1) * 0.7, jnp.full((1, 2), 0.4)
+    x0, estimate, v = grid(1, 2), np.float32(0.7) * grid(1, 2, seed=1), np.full((1, 2), 0.4, np.float32)
     random = np.random.default_rng(0)
     t = 4
     a, b = SCHEDULE.posterior_x0[t], SCHEDULE.posterior_xt[t]
-    std, model_std = np.sqrt(SCHEDULE.posterior_variance[t]), np.exp(0.5 * learned_log_variance(v, SCHEDULE, t))
+    model_std = lambda t: np.exp(0.5 * np.asarray(log_variance(v, np.array([t], np.int32)), np.float64))
+    std = np.sqrt(SCHEDULE.posterior_variance[t])
     x_t = normal(1, 2, seed=2)
     before = a * x0 + b * x_t + std * random.normal(size=(400_000, 2))
     ratio = scipy.stats.norm.logpdf(before, a * x0 + b * x_t, std)
-    ratio = (ratio - scipy.stats.norm.logpdf(before, a * estimate + b * x_t, model_std)).sum(axis=1)
-    term = step_bound(x0, estimate, v, jnp.array([t]), SCHEDULE, levels=LEVELS)
-    assert float(term[0]) == pytest.approx(ratio.mean(), abs=5 * ratio.std() / np.sqrt(len(ratio)))
-    std = np.exp(0.5 * np.asarray(learned_log_variance(v, SCHEDULE, 1)))
-    edges = np.stack([np.asarray(x0) - 0.25, np.asarray(x0) + 0.25])
+    ratio = (ratio - scipy.stats.norm.logpdf(before, a * estimate + b * x_t, model_std(t))).sum(axis=1)
+    (term,) = np.asarray(bound_of_step(x0, estimate, v, np.array([t], np.int32)))
+    assert term == pytest.approx(ratio.mean(), abs=5 * ratio.std() / np.sqrt(len(ratio)))
+    edges = np.stack([x0 - 0.25, x0 + 0.25])
     edges = np.where(np.abs(edges) > 1.0, np.sign(edges) * np.inf, edges)
-    mass = np.diff(scipy.stats.norm.cdf(edges, estimate, std), axis=0)
-    decoder = step_bound(x0, estimate, v, jnp.int32(1), SCHEDULE, levels=LEVELS)
-    assert float(decoder[0]) == pytest.approx(-np.log(mass).sum(), rel=1e-3)
+    mass = np.diff(scipy.stats.norm.cdf(edges, estimate, model_std(1)), axis=0)
+    (decoder,) = np.asarray(bound_of_step(x0, estimate, v, np.int32(1)))
+    assert decoder == pytest.approx(-np.log(mass).sum(), rel=1e-3)
 
 
 def test_importance_sampling_is_unbiased_and_has_less_variance():
     losses = np.array([9.0, 1.0, 0.5, 0.1])
     steps = importance_steps(4, history=3)
-    state = steps.init()
-    t, weight = steps.draw(KEY, state, 1000)
+    state, record, draw = steps.init(), jax.jit(steps.record), jax.jit(lambda state: steps.draw(KEY, state, 20_000))
+    t, weight = draw(state)
     np.testing.assert_allclose(weight, 1.0)
     assert set(np.asarray(t)) == {1, 2, 3, 4}
-    seen = jnp.tile(jnp.arange(1, 5), 3)
-    state = jax.jit(steps.record)(state, seen[:-1], jnp.asarray(losses, jnp.float32)[seen[:-1] - 1])
-    np.testing.assert_allclose(steps.draw(KEY, state, 9)[1], 1.0)  # step 4 was seen but twice
-    state = steps.record(state, seen, jnp.asarray(losses, jnp.float32)[seen - 1])
-    t, weight = steps.draw(KEY, state, 20_000)
-    share = np.bincount(np.asarray(t) - 1, minlength=4) / 20_000
+    seen = np.tile(np.arange(1, 5, dtype=np.int32), 3)
+    state = record(state, seen[:-1], losses[seen[:-1] - 1].astype(np.float32))
+    np.testing.assert_allclose(draw(state)[1], 1.0)  # step 4 was seen but twice
+    state = record(state, seen, losses[seen - 1].astype(np.float32))
+    t, weight = (np.asarray(a) for a in draw(state))
+    share = np.bincount(t - 1, minlength=4) / 20_000
     np.testing.assert_allclose(share, 0.999 * losses / losses.sum() + 0.001 / 4, atol=0.015)
-    estimates = np.asarray(weight) * losses[np.asarray(t) - 1]
+    estimates = weight * losses[t - 1]
     assert estimates.mean() == pytest.approx(losses.mean(), abs=5 * estimates.std() / np.sqrt(20_000))
     assert estimates.std() < 0.2 * losses.std()
 
 
 def test_history_keeps_the_newest():
     steps = importance_steps(2, history=2)
-    state = steps.record(steps.init(), jnp.array([1, 1, 1]), jnp.array([5.0, 6.0, 7.0]))
+    state = jax.jit(steps.record)(steps.init(), np.ones(3, np.int32), np.array([5.0, 6.0, 7.0], np.float32))
     np.testing.assert_array_equal(state.losses, [[6.0, 7.0], [0.0, 0.0]])
     np.testing.assert_array_equal(state.count, [2, 0])
 
@@ -118,7 +122,7 @@ def test_samples_of_normal_data_have_its_moments_at_few_steps():
         low, high = (learned_log_variance(jnp.full(x.shape, v), schedule, k) for v in (0.0, 1.0))
         return denoise(x, t), (jnp.log(variance) - low) / (high - low)
 
-    x = np.asarray(draw(learned_ancestral(reverse, schedule, steps), KEY, (20_000, 1)))
+    x = np.asarray(jax.jit(lambda key: draw(learned_ancestral(reverse, schedule, steps), key, (20_000, 1)))(KEY))
     last = float(schedule.sigma[1] ** 2 * exact.STD**2 / (schedule.alpha[1] ** 2 * exact.STD**2 + schedule.sigma[1] ** 2))
     assert x.mean() == pytest.approx(exact.MEAN, abs=5 * exact.STD / np.sqrt(20_000))
     assert x.var() == pytest.approx(exact.STD**2 - last, rel=5 * np.sqrt(2 / 20_000))  # the last step adds no noise
@@ -134,11 +138,11 @@ class Two(nn.Module):
 
 
 def test_the_bound_moves_the_mean_only_where_it_shall():
-    batch = {"x": jnp.asarray(np.random.default_rng(0).integers(0, LEVELS, (8, *SHAPE)), jnp.uint8)}
+    batch = {"x": np.random.default_rng(0).integers(0, LEVELS, (8, *SHAPE), np.uint8)}
     gradients = {}
     for name, objective in (("hybrid", hybrid()), ("simple", hybrid(0.0)), ("bound", whole_bound())):
         model = iddpm(Two(), SCHEDULE, shape=SHAPE, levels=LEVELS, objective=objective)
-        variables = model.init(KEY, batch)
+        variables = jax.jit(model.init)(KEY, batch)
         value = lambda params: model.updates[0].loss(variables._replace(params=params), batch, KEY, jnp.int32(0))[0]
         gradients[name] = jax.tree.map(float, jax.jit(jax.grad(value))(variables.params))["denoiser"]
     assert gradients["hybrid"]["eps"] == pytest.approx(gradients["simple"]["eps"], rel=1e-5)
@@ -146,13 +150,20 @@ def test_the_bound_moves_the_mean_only_where_it_shall():
     assert gradients["hybrid"]["v"] == pytest.approx(1e-3 * gradients["bound"]["v"], rel=1e-3)
     assert gradients["bound"]["eps"] != 0.0
     assert model.log_prob.kind == "lower_bound"
-    terms = model.methods["bound_terms"](variables, KEY, batch)
-    assert terms.transitions.shape == (5, 8)
-    np.testing.assert_allclose(model.log_prob.fn(variables, KEY, batch), -total_bound(terms), rtol=1e-6)
+
+    @jax.jit
+    def evaluated(variables):
+        terms = model.methods["bound_terms"](variables, KEY, batch)
+        return terms.transitions, total_bound(terms), model.log_prob.fn(variables, KEY, batch)
+
+    transitions, bound, nats = (np.asarray(a) for a in evaluated(variables))
+    assert transitions.shape == (5, 8)
+    np.testing.assert_allclose(nats, -bound, rtol=1e-6)
 
 
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="one shape \\[B, ...\\]"):
-        step_bound(grid(2, 2), grid(2, 3), grid(2, 2), jnp.int32(2), SCHEDULE, levels=LEVELS)
+        bound_of_step(grid(2, 2), grid(2, 3), grid(2, 2), np.int32(2))
     with pytest.raises(ValueError, match="its network returns"):
-        iddpm(Two(), SCHEDULE, shape=SHAPE, levels=LEVELS).init(KEY, {"x": jnp.zeros((2, 4, 3, 1), jnp.uint8)})
+        model = iddpm(Two(), SCHEDULE, shape=SHAPE, levels=LEVELS)
+        jax.eval_shape(model.init, KEY, {"x": np.zeros((2, 4, 3, 1), np.uint8)})
