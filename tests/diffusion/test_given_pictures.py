@@ -33,7 +33,8 @@ KEY = jax.random.key(0)
 PATH = processes.linear_path()
 POINT_OF = lambda t: point_at(PATH, t)
 LEVELS, SHAPE = 17, (4, 4, 1)
-STORED = jnp.asarray(np.random.default_rng(0).integers(0, LEVELS, (6, *SHAPE)), jnp.uint8)
+STORED = np.random.default_rng(0).integers(0, LEVELS, (6, *SHAPE), np.uint8)
+half_size = jax.jit(lambda x: low_resolution(x, 2, levels=LEVELS))
 
 
 class Small(nn.Module):
@@ -56,7 +57,9 @@ def mask_model():
 
 
 def halves(num):
-    return {"known": STORED[:num], "mask": jnp.zeros((num, 4, 4, 1)).at[:, :2].set(1.0)}
+    mask = np.zeros((num, 4, 4, 1), np.float32)
+    mask[:, :2] = 1.0
+    return {"known": STORED[:num], "mask": mask}
 
 
 def test_a_stage_goes_on_as_it_was_whatever_it_is_shown():
@@ -64,33 +67,34 @@ def test_a_stage_goes_on_as_it_was_whatever_it_is_shown():
     stage = denoising_model(
         Small(), shape=SHAPE, data_path=path, path=PATH, times=uniform_between(0.01, 1.0), sampler_of=sampler_of
     )
-    trained = stage.init(KEY, {"x": STORED})
+    trained = jax.jit(stage.init)(KEY, {"x": STORED})
     model = mask_model()
-    variables = model.init(KEY, {"x": STORED}, diffusion=trained)
+    variables = jax.jit(model.init)(KEY, {"x": STORED}, diffusion=trained)
     fresh = jax.eval_shape(lambda: model.init(KEY, {"x": STORED}))
     assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, fresh)
-    x, t = jax.random.normal(KEY, (6, *SHAPE)), jnp.full(6, 0.4)
-    before = stage.methods["denoise"](trained, KEY, x, t)
-    np.testing.assert_allclose(model.methods["denoise"](variables, KEY, x, t, condition=halves(6)), before, atol=1e-5)
-    wider = with_more_channels({"conv_in": {"kernel": jnp.ones((3, 3, 1, 5))}}, 2)
+    x, t = np.random.default_rng(0).normal(size=(6, *SHAPE)).astype(np.float32), np.full(6, 0.4, np.float32)
+    before = jax.jit(stage.methods["denoise"])(trained, KEY, x, t)
+    after = jax.jit(model.methods["denoise"])(variables, KEY, x, t, condition=halves(6))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+    wider = with_more_channels({"conv_in": {"kernel": np.ones((3, 3, 1, 5), np.float32)}}, 2)
     assert wider["network"]["conv_in"]["kernel"].shape == (3, 3, 3, 5)
 
 
 def test_the_known_is_kept_and_seen():
     model, condition = mask_model(), halves(6)
-    variables = model.init(KEY, {"x": STORED})
-    for drawn in (
-        model.sample(variables, KEY, 6, condition=condition),
-        model.methods["replace"](variables, KEY, condition["known"], condition["mask"], resamples=2),
-    ):
-        assert drawn.dtype == jnp.uint8
+    variables = jax.jit(model.init)(KEY, {"x": STORED})
+    compiled = jax.jit(lambda condition: model.sample(variables, KEY, 6, condition=condition))
+    sample = lambda condition: np.asarray(compiled(condition))
+    replace = jax.jit(lambda known, mask: model.methods["replace"](variables, KEY, known, mask, resamples=2))
+    for drawn in (sample(condition), np.asarray(replace(**condition))):
+        assert drawn.dtype == np.uint8
         np.testing.assert_array_equal(drawn[:, :2], STORED[:, :2])
-        assert np.mean(np.asarray(drawn[:, 2:] != STORED[:, 2:])) > 0.5
-    other = {"known": condition["known"].at[:, 1].set(16 - condition["known"][:, 1]), "mask": condition["mask"]}
-    moved = model.sample(variables, KEY, 6, condition=other)
-    assert np.any(moved[:, 2:] != model.sample(variables, KEY, 6, condition=condition)[:, 2:])
+        assert np.mean(drawn[:, 2:] != STORED[:, 2:]) > 0.5
+    other, hidden = ({**condition, "known": STORED.copy()} for _ in range(2))
+    other["known"][:, 1] = 16 - STORED[:, 1]
+    assert np.any(sample(other)[:, 2:] != sample(condition)[:, 2:])
     # What lies outside the mask is not seen.
-    hidden = {"known": condition["known"].at[:, 3].set(0), "mask": condition["mask"]}
+    hidden["known"][:, 3] = 0
     np.testing.assert_array_equal(known_and_mask(LEVELS)(hidden), known_and_mask(LEVELS)(condition))
 
 
@@ -122,8 +126,9 @@ def test_a_normal_is_completed_to_its_conditional():
         replacing_sampler_of=lambda denoise: dpm_solver(denoise, POINT_OF, times),
     )  # fmt: skip
     left = 0.4
-    known = jnp.full((4000, 1, 2, 1), int(levels * (left + 1.0) / 2.0), jnp.int32)
-    mask = jnp.zeros((4000, 1, 2, 1)).at[:, :, 0].set(1.0)
+    known = np.full((4000, 1, 2, 1), int(levels * (left + 1.0) / 2.0), np.int32)
+    mask = np.zeros((4000, 1, 2, 1), np.float32)
+    mask[:, :, 0] = 1.0
     condition, variables = {"known": known, "mask": mask}, Variables({"denoiser": {}})
     drawn = jax.jit(lambda key: model.sample(variables, key, 4000, condition=condition))
     x = 2.0 * (np.asarray(drawn(KEY), np.float64)[:, 0, :, 0] + 0.5) / levels - 1.0
@@ -134,7 +139,7 @@ def test_a_normal_is_completed_to_its_conditional():
 
 
 def test_masks_are_boxes_of_every_kind():
-    masks = 1 - np.asarray(random_boxes(KEY, (4000, 5, 6)))[..., 0]
+    masks = 1 - np.asarray(jax.jit(lambda key: random_boxes(key, (4000, 5, 6)))(KEY))[..., 0]
     for box in masks[:200]:
         rows, columns = box.any(axis=1), box.any(axis=0)
         np.testing.assert_array_equal(box, np.outer(rows, columns))  # a product of ...
@@ -145,11 +150,13 @@ def test_masks_are_boxes_of_every_kind():
 
 
 def test_low_resolution_is_the_mean_of_what_is_stored():
-    low = low_resolution(STORED, 2, levels=LEVELS)
+    low = np.asarray(half_size(STORED))
     blocks = np.asarray(STORED, np.float64)[..., 0].reshape(6, 2, 2, 2, 2).mean(axis=(2, 4))
     np.testing.assert_allclose(low[..., 0], (2 * blocks + 1) / LEVELS - 1, atol=1e-6)
-    np.testing.assert_allclose(average_pool(enlarged(jnp.full((1, 2, 2, 1), 0.3), 2), 2), 0.3, atol=1e-6)
-    noisy = augmented(KEY, jnp.full((20_000, 1, 1, 1), 2.0), jnp.full(20_000, 0.6))
+    flat = np.full((1, 2, 2, 1), 0.3, np.float32)
+    np.testing.assert_allclose(jax.jit(lambda x: average_pool(enlarged(x, 2), 2))(flat), 0.3, atol=1e-6)
+    twos, levels = np.full((20_000, 1, 1, 1), 2.0, np.float32), np.full(20_000, 0.6, np.float32)
+    noisy = np.asarray(jax.jit(augmented)(KEY, twos, levels))
     assert float(noisy.mean()) == pytest.approx(1.6, abs=0.03) and float(noisy.std()) == pytest.approx(0.6, abs=0.02)
 
 
@@ -160,13 +167,15 @@ def upper_model():
 
 
 def test_super_resolution_hears_its_condition_and_its_noise():
-    model, low = upper_model(), low_resolution(STORED, 2, levels=LEVELS)
-    variables = model.init(KEY, {"x": STORED})
-    drawn = model.sample(variables, KEY, 6, condition={"low": low})
-    assert drawn.shape == STORED.shape and drawn.dtype == jnp.uint8
-    assert np.any(drawn != model.sample(variables, KEY, 6, condition={"low": -low}))
-    assert np.any(drawn != model.sample(variables, KEY, 6, condition={"low": low}, augmentation=0.4))
-    np.testing.assert_array_equal(drawn, model.sample(variables, KEY, 6, condition={"low": low}, augmentation=0.0))
+    model, low = upper_model(), np.asarray(half_size(STORED))
+    variables = jax.jit(model.init)(KEY, {"x": STORED})
+    compiled = jax.jit(lambda low, **options: model.sample(variables, KEY, 6, condition={"low": low}, **options))
+    sample = lambda low, **options: np.asarray(compiled(low, **options))
+    drawn = sample(low)
+    assert drawn.shape == STORED.shape and drawn.dtype == np.uint8
+    assert np.any(drawn != sample(-low))
+    assert np.any(drawn != sample(low, augmentation=0.4))
+    np.testing.assert_array_equal(drawn, sample(low, augmentation=0.0))
 
 
 def test_a_cascade_enlarges_what_its_base_draws():
@@ -175,25 +184,36 @@ def test_a_cascade_enlarges_what_its_base_draws():
         Small(), shape=(2, 2, 1), data_path=data_path.continuous(), path=PATH, times=uniform_between(0.01, 1.0),
         sampler_of=sampler_of,
     )  # fmt: skip
-    model = cascade(base, upper, lambda x: low_resolution(x, 2, levels=LEVELS), augmentation=0.1)
-    stage = upper.init(KEY, {"x": STORED})
-    variables = model.init(KEY, {"x": STORED}, upper=stage)
-    base_key, upper_key = jax.random.split(jax.random.key(3))
-    low = model.methods["small"](variables, base_key, 4)
-    assert low.shape == (4, 2, 2, 1)
-    expected = upper.sample(stage, upper_key, 4, condition={"low": low}, augmentation=0.1)
-    np.testing.assert_array_equal(model.sample(variables, jax.random.key(3), 4), expected)
-    value, aux = model.updates[0].loss(variables, {"x": STORED}, KEY, jnp.int32(0))
-    small = {"x": low_resolution(STORED, 2, levels=LEVELS)}
-    alone, _ = base.updates[0].loss(variables._replace(state=()), small, KEY, jnp.int32(0))
-    assert float(value) == float(alone) and aux.state["upper"] is variables.state["upper"]
+    model = cascade(base, upper, half_size, augmentation=0.1)
+    stage = jax.jit(upper.init)(KEY, {"x": STORED})
+    variables = jax.jit(model.init)(KEY, {"x": STORED}, upper=stage)
+
+    @jax.jit
+    def by_stages(variables, stage, key):
+        base_key, upper_key = jax.random.split(key)
+        low = model.methods["small"](variables, base_key, 4)
+        assert low.shape == (4, 2, 2, 1)
+        return upper.sample(stage, upper_key, 4, condition={"low": low}, augmentation=0.1)
+
+    drawn = jax.jit(lambda variables, key: model.sample(variables, key, 4))(variables, KEY)
+    np.testing.assert_array_equal(drawn, by_stages(variables, stage, KEY))
+
+    @jax.jit
+    def losses(variables, x):
+        value, aux = model.updates[0].loss(variables, {"x": x}, KEY, np.int32(0))
+        alone, _ = base.updates[0].loss(variables._replace(state=()), {"x": half_size(x)}, KEY, np.int32(0))
+        assert all(a is b for a, b in zip(*map(jax.tree.leaves, (aux.state["upper"], variables.state["upper"]))))
+        return value, alone
+
+    value, alone = losses(variables, STORED)
+    assert float(value) == float(alone)
 
 
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="do not tile"):
-        average_pool(jnp.zeros((1, 5, 4, 1)), 2)
+        average_pool(np.zeros((1, 5, 4, 1), np.float32), 2)
     with pytest.raises(ValueError, match="do not fit x"):
         network = WithPictures(Small(), lambda condition: condition)
-        network.init(KEY, jnp.zeros((2, 4, 4, 1)), jnp.zeros(2), jnp.zeros((2, 3, 3, 1)))
+        jax.eval_shape(network.init, KEY, np.zeros((2, 4, 4, 1)), np.zeros(2), np.zeros((2, 3, 3, 1)))
     with pytest.raises(ValueError, match="give \\{'low'"):
-        upper_model().sample(upper_model().init(KEY, {"x": STORED}), KEY, 2)
+        upper_model().sample(Variables({}), KEY, 2)
