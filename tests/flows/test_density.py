@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from genjax import flows
-from tests.data_dir import TFDS_DIR, needs_tfds
 
 KEY = jax.random.key(4)
 
@@ -112,31 +111,3 @@ def test_inpainting_climbs_to_the_mode_and_leaves_what_is_known():
     filled = flows.ascend(KEY, y, known, lambda y: 0.1 * density(y), num_steps=400)
     np.testing.assert_array_equal(filled[:, :2], y[:, :2])
     assert abs(float(jnp.mean(filled[:, 2:]))) < 0.05 and float(jnp.std(filled[:, 2:])) < 0.2
-
-
-@needs_tfds
-def test_the_mnist_gaussian_of_the_maf_protocol():
-    """Through `dequantized_logit` MNIST's full Gaussian has -1366.8 +- 1.4 nats in logit space (MAF paper: -1366.9 +-
-    1.4), fit on 50k: a flow that is one linear map, in closed form."""
-    from genjax.data import open_source
-
-    path = flows.dequantized_logit(256, 1e-6)
-    to_model = jax.jit(path.to_model)
-
-    def logits(split, key):
-        x = open_source("mnist", split, str(TFDS_DIR))
-        x = x.fetch(np.arange(len(x)))["x"]
-        y, log_det = to_model(key, x)
-        return np.asarray(y.reshape(len(x), -1)), np.asarray(log_det, np.float64)
-
-    train, _ = logits("train[:50000]", jax.random.key(0))
-    test, log_det = logits("test", jax.random.key(1))
-    mean = train.mean(0, dtype=np.float64)
-    centred = train - mean.astype(np.float32)
-    covariance = np.asarray(centred.T @ centred, np.float64) / len(train)
-    factor = np.linalg.cholesky(covariance)
-    white = np.linalg.solve(factor, (test - mean).T)
-    nats = stats.norm.logpdf(white).sum(0) - np.log(np.diag(factor)).sum()
-    assert abs(nats.mean() + 1366.8) < 1.4
-    bits = -(nats + log_det).mean() / (784 * np.log(2))
-    assert abs(bits - 2.013) < 0.002
