@@ -10,7 +10,6 @@ Reference: Tipping & Bishop 1999 (probabilistic PCA), section 3.
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
@@ -45,9 +44,9 @@ class LinearGaussian(NamedTuple):
 
     def log_likelihood(self, x: np.ndarray):
         """Return z -> log p(x|z) [B] through the library."""
-        x = jnp.asarray(x)
-        weights, bias = jnp.asarray(self.weights), jnp.asarray(self.bias)
-        return lambda z: gaussian_log_likelihood(x, z @ weights.T + bias[None], log_std=float(np.log(self.std)))
+        return lambda z: gaussian_log_likelihood(
+            x, z @ self.weights.T + self.bias[None], log_std=float(np.log(self.std))
+        )
 
 
 def make(rng: np.random.Generator, *, dims: int, latents: int, orthogonal: bool) -> LinearGaussian:

@@ -34,17 +34,17 @@ def test_every_draw_gives_log_evidence_at_the_exact_posterior():
         slope = gain * variance_above / variance
         infer.append(linear(slope, mean_above - slope * mean, np.sqrt(variance_above - slope * gain * variance_above)))
     generate = [linear(*step) for step in zip(GAINS[1:], SHIFTS[1:], STDS[1:])]
-    x = jnp.linspace(-3.0, 3.0, 7)[:, None]
+    x = np.linspace(-3.0, 3.0, 7, dtype=np.float32)[:, None]
     log_likelihood = lambda z: ae.gaussian_log_likelihood(x, GAINS[0] * z + SHIFTS[0], log_std=float(np.log(STDS[0])))
     parts = dict(infer=infer, generate=generate, log_likelihood=log_likelihood, top_rate=ae.sampled_rate)
-    terms = ae.chain_terms(jax.random.key(0), x, **parts)
+    terms = jax.jit(lambda key: ae.chain_terms(key, x, **parts))(jax.random.key(0))
     mean, variance = stages[0]
     expected = scipy.stats.norm.logpdf(np.ravel(x), mean, np.sqrt(variance))
-    np.testing.assert_allclose(ae.chain_elbo(terms), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(ae.chain_elbo)(terms), expected, rtol=1e-5, atol=1e-5)
     assert np.abs(terms.rates).min() > 1e-3
     # With the top divergence in closed form the same holds on average.
     analytic = jax.vmap(lambda key: ae.chain_elbo(ae.chain_terms(key, x, **parts | {"top_rate": ae.analytic_rate})))
-    draws = np.asarray(analytic(jax.random.split(jax.random.key(1), 20_000)))
+    draws = np.asarray(jax.jit(analytic)(jax.random.split(jax.random.key(1), 20_000)))
     assert (np.abs(draws.mean(0) - expected) < 4 * draws.std(0) / np.sqrt(20_000)).all()
 
 
@@ -89,9 +89,10 @@ def test_diffusion_is_a_chain_whose_inference_is_fixed(choose):
     def bound(key, x):
         return diffusion.total_bound(diffusion.bound_terms(key, x, denoise, schedule, variance, levels=levels))
 
+    chain, bound = jax.jit(chain), jax.jit(bound)
     for level in (0, 5):
-        x = jnp.full((n, 1), level, jnp.int32)
-        ours, theirs = (np.asarray(jax.jit(f)(jax.random.key(level), x), np.float64) for f in (chain, bound))
+        x = np.full((n, 1), level, np.int32)
+        ours, theirs = (np.asarray(f(jax.random.key(level), x), np.float64) for f in (chain, bound))
         error = np.hypot(ours.std(), theirs.std()) / np.sqrt(n)
         assert abs(ours.mean() - theirs.mean()) < 4 * error and error < 0.02 * abs(theirs.mean())
 
@@ -108,14 +109,19 @@ def build(latent_dims):
 
 
 def perturbed(model, x):
-    variables = model.init(jax.random.key(0), {"x": x})
     noisy = lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(leaf.size), leaf.shape)
-    return variables._replace(params=jax.tree.map(noisy, variables.params))
+
+    @jax.jit
+    def start(key):
+        variables = model.init(key, {"x": x})
+        return variables._replace(params=jax.tree.map(noisy, variables.params))
+
+    return start(jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
 def x():
-    return jax.random.bernoulli(jax.random.key(3), 0.4, (5, 2, 2, 1)).astype(jnp.float32)
+    return np.random.default_rng(3).binomial(1, 0.4, (5, 2, 2, 1)).astype(np.float32)
 
 
 def test_one_layer_is_the_vae(x):
@@ -125,9 +131,9 @@ def test_one_layer_is_the_vae(x):
     flat = variables._replace(
         params={"encoder": variables.params["encoder"]["layer_1"], "decoder": variables.params["decoder"]["layer_0"]}
     )
-    ours = model.methods["terms"](variables, jax.random.key(1), x, num_samples=4000)
-    theirs = vae.methods["terms"](flat, jax.random.key(2), x, num_samples=4000)
-    np.testing.assert_allclose(ours.rates[0], theirs.rate, rtol=2e-4)  # a sum of 4000 equal numbers
+    terms = lambda model, *given: jax.jit(lambda *of: model.methods["terms"](*of, num_samples=4000))(*given, x)
+    ours, theirs = terms(model, variables, jax.random.key(1)), terms(vae, flat, jax.random.key(2))
+    np.testing.assert_allclose(np.asarray(ours.rates)[0], theirs.rate, rtol=2e-4)  # a sum of 4000 equal numbers
     np.testing.assert_allclose(ours.distortion, theirs.distortion, rtol=0.01)
 
 
@@ -139,36 +145,37 @@ def test_importance_weights_of_two_layers_reach_the_evidence(x):
         lambda x: model.methods["importance_weighted"](variables, jax.random.key(1), x, num_samples=20_000, chunk=500)
     )(x)
     nodes = np.linspace(-9.0, 9.0, 601)
-    column = jnp.asarray(nodes[:, None], jnp.float32)
-    params = variables.params["decoder"]
-    mean, log_std = (
-        np.asarray(part, np.float64) for part in ae.MLPEncoder(1, (6,)).apply({"params": params["layer_1"]}, column)
-    )
+    column = nodes[:, None].astype(np.float32)
+    apply = lambda module, layer: jax.jit(module.apply)({"params": variables.params["decoder"][layer]}, column)
+    mean, log_std = (np.asarray(part, np.float64) for part in apply(ae.MLPEncoder(1, (6,)), "layer_1"))
     weights = scipy.stats.norm.pdf(nodes) * (nodes[1] - nodes[0])
     p_z1 = (weights[:, None] * scipy.stats.norm.pdf(nodes[None], mean, np.exp(log_std))).sum(0) * (nodes[1] - nodes[0])
     assert abs(p_z1.sum() - 1.0) < 1e-3
-    logits = np.asarray(ae.MLPDecoder((2, 2, 1), hidden=(6,)).apply({"params": params["layer_0"]}, column), np.float64)
-    p, flat = 1 / (1 + np.exp(-logits.reshape(-1, 4))), np.asarray(x).reshape(-1, 4)
+    logits = np.asarray(apply(ae.MLPDecoder((2, 2, 1), hidden=(6,)), "layer_0"), np.float64)
+    p, flat = 1 / (1 + np.exp(-logits.reshape(-1, 4))), x.reshape(-1, 4)
     evidence = np.log(np.exp(flat @ np.log(p).T + (1 - flat) @ np.log1p(-p).T) @ p_z1)
     np.testing.assert_allclose(estimate, evidence, atol=0.03)
-    frequency = np.asarray(model.sample(variables, jax.random.key(5), 20_000)).reshape(-1, 4).mean(0)
-    np.testing.assert_allclose(frequency, p_z1 @ p, atol=0.02)
-    terms = model.methods["terms"](variables, jax.random.key(2), x, num_samples=400)
-    assert terms.rates.shape == (2, 5) and (ae.chain_elbo(terms) < estimate + 0.05).all()
+    samples = jax.jit(model.sample, static_argnums=2)(variables, jax.random.key(5), 20_000)
+    np.testing.assert_allclose(np.asarray(samples).reshape(-1, 4).mean(0), p_z1 @ p, atol=0.02)
+    terms = jax.jit(lambda x: model.methods["terms"](variables, jax.random.key(2), x, num_samples=400))(x)
+    bound = np.asarray(jax.jit(ae.chain_elbo)(terms))
+    assert terms.rates.shape == (2, 5) and (bound < np.asarray(estimate) + 0.05).all()
 
 
 def test_what_does_not_fit_is_refused(x):
-    step = linear(1.0, 0.0, 1.0)
-    with pytest.raises(ValueError, match="L - 1 generating"):
-        ae.chain_terms(
-            jax.random.key(0), jnp.zeros((3, 1)), infer=[step], generate=[step], log_likelihood=lambda z: z[:, 0]
+    step, wide = linear(1.0, 0.0, 1.0), lambda z: ae.Gaussian(jnp.zeros((3, 2)), jnp.zeros((3, 2)))
+
+    def traced(infer, generate):
+        terms = lambda x: ae.chain_terms(
+            jax.random.key(0), x, infer=infer, generate=generate, log_likelihood=lambda z: z[:, 0]
         )
+        jax.eval_shape(terms, np.zeros((3, 1), np.float32))
+
+    with pytest.raises(ValueError, match="L - 1 generating"):
+        traced([step], [step])
     with pytest.raises(ValueError, match=r"p\(z_1\|z_2\) has shape"):
-        ae.chain_terms(
-            jax.random.key(0), jnp.zeros((3, 1)), infer=[step, step], log_likelihood=lambda z: z[:, 0],
-            generate=[lambda z: ae.Gaussian(jnp.zeros((3, 2)), jnp.zeros((3, 2)))],
-        )  # fmt: skip
+        traced([step, step], [wide])
     with pytest.raises(ValueError, match=r"\[L, B\]"):
-        ae.chain_elbo(ae.ChainTerms(jnp.zeros(3), jnp.zeros(3)))
+        ae.chain_elbo(ae.ChainTerms(np.zeros(3), np.zeros(3)))
     with pytest.raises(ValueError, match="need 2 encoders"):
         ae.hierarchical_vae([], [], ae.MLPDecoder((3,)), ae.bernoulli(), latent_dims=(1, 1))
