@@ -1,7 +1,6 @@
 """The denoising autoencoder on a Gaussian, whose score is known, and the corruptions."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
@@ -23,13 +22,14 @@ def denoiser():
     # The sample is given exactly the moments that the score is computed from.
     x = (x - x.mean(0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x.T, bias=True))).T
     x = (x @ np.linalg.cholesky(COVARIANCE).T + MEAN).astype(np.float32)
-    return model, train(model, model.init(jax.random.key(0), {"x": x}), x, steps=400, rate=0.05)[0]
+    return model, train(model, jax.jit(model.init)(jax.random.key(0), {"x": x}), x, steps=400, rate=0.05)[0]
 
 
 def test_reconstruction_gives_the_score_of_the_convolved_gaussian(denoiser):
     model, variables = denoiser
     points = np.random.default_rng(1).multivariate_normal(MEAN, COVARIANCE, 50).astype(np.float32)
-    score = ae.denoising_score(points, model.methods["reconstruct"](variables, None, points), std=STD)
+    reconstruct = lambda points: model.methods["reconstruct"](variables, None, points)
+    score = jax.jit(lambda points: ae.denoising_score(points, reconstruct(points), std=STD))(points)
     density = scipy.stats.multivariate_normal(MEAN, COVARIANCE + STD**2 * np.eye(2))
     step = 1e-5
     exact = np.stack(
@@ -46,15 +46,16 @@ def test_chain_keeps_a_gaussian_when_its_steps_are_exact():
     encoder, decoder = ae.MLPCoder(1, ()), ae.MLPDecoder((1,), hidden=())
     options = dict(latent_dim=1, corrupt=ae.gaussian_corruption(STD), shape=(1,))
     model = ae.denoising_autoencoder(encoder, decoder, ae.fixed_gaussian(spread), **options)
-    variables = model.init(jax.random.key(0), {"x": jnp.zeros((2, 1))})
+    variables = jax.jit(model.init)(jax.random.key(0), {"x": np.zeros((2, 1), np.float32)})
     kernels = {"encoder": gain, "decoder": 1.0}
     params = {
-        name: {"MLP_0": {"Dense_0": {"kernel": jnp.full((1, 1), value), "bias": jnp.zeros(1)}}}
+        name: {"MLP_0": {"Dense_0": {"kernel": np.full((1, 1), value, np.float32), "bias": np.zeros(1, np.float32)}}}
         for name, value in kernels.items()
     }
     # Far from the stationary distribution at first: N(1/2, 1/4) noise that is moved to 3.
-    start = jnp.full((20_000, 1), 3.0)
-    means = model.methods["chain"](variables._replace(params=params), jax.random.key(1), start, num_steps=40)
+    start = np.full((20_000, 1), 3.0, np.float32)
+    chain = jax.jit(model.methods["chain"], static_argnames="num_steps")
+    means = np.asarray(chain(variables._replace(params=params), jax.random.key(1), start, num_steps=40))
     assert np.mean(means[0]) > 1.5
     expected = np.sqrt(variance * gain)  # of E[x|x'], Var = variance^2 / (variance + std^2)
     np.testing.assert_allclose(np.std(means[-1]), expected, rtol=0.03)
@@ -62,13 +63,14 @@ def test_chain_keeps_a_gaussian_when_its_steps_are_exact():
 
 
 def test_corruptions_do_what_they_are_called():
-    x = jnp.full((200, 10, 10, 1), 0.25)
-    noisy = ae.gaussian_corruption(0.3)(jax.random.key(0), x) - x
-    assert scipy.stats.kstest(np.ravel(noisy), "norm", (0.0, 0.3)).pvalue > 1e-3
-    masked = np.ravel(ae.masking_corruption(0.4)(jax.random.key(0), x))
+    x = np.full((200, 10, 10, 1), 0.25, np.float32)
+    corrupted = lambda corruption: np.ravel(np.asarray(jax.jit(corruption)(jax.random.key(0), x)))
+    noise = corrupted(ae.gaussian_corruption(0.3)) - x.ravel()
+    assert scipy.stats.kstest(noise, "norm", (0.0, 0.3)).pvalue > 1e-3
+    masked = corrupted(ae.masking_corruption(0.4))
     assert set(np.unique(masked)) == {0.0, 0.25}
     assert scipy.stats.binomtest(int((masked == 0.0).sum()), masked.size, 0.4).pvalue > 1e-3
-    salted = np.ravel(ae.salt_and_pepper_corruption(0.4)(jax.random.key(0), x))
+    salted = corrupted(ae.salt_and_pepper_corruption(0.4))
     assert set(np.unique(salted)) == {0.0, 0.25, 1.0}
     for value in (0.0, 1.0):
         assert scipy.stats.binomtest(int((salted == value).sum()), salted.size, 0.2).pvalue > 1e-3
@@ -77,6 +79,6 @@ def test_corruptions_do_what_they_are_called():
 def test_wrong_shapes_are_refused(denoiser):
     model, _ = denoiser
     with pytest.raises(ValueError, match="must be the same"):
-        ae.denoising_score(jnp.zeros((2, 3)), jnp.zeros((2, 1)), std=1.0)
+        ae.denoising_score(np.zeros((2, 3)), np.zeros((2, 1)), std=1.0)
     with pytest.raises(ValueError, match="was built for"):
-        model.init(jax.random.key(0), {"x": jnp.zeros((4, 3))})
+        jax.eval_shape(model.init, jax.random.key(0), {"x": np.zeros((4, 3), np.float32)})
