@@ -38,17 +38,17 @@ def normal(*shape, seed=0):
 
 
 def test_the_loss_is_each_papers():
-    x0, eps, output = normal(4, 3), normal(4, 3, seed=1), jnp.asarray(normal(4, 3, seed=2))
+    x0, eps, output = normal(4, 3), normal(4, 3, seed=1), normal(4, 3, seed=2)
     sigma = np.array([0.05, 0.4, 2.0, 9.0], np.float32)
     s = sigma[:, None].astype(np.float64)
-    point = processes.Point(jnp.ones(4), jnp.asarray(sigma))
-    loss = lambda **options: denoising_loss(output, jnp.asarray(x0), jnp.asarray(eps), point, **options)
+    point = processes.Point(np.ones(4, np.float32), sigma)
+    loss = lambda **options: jax.jit(lambda output: denoising_loss(output, x0, eps, point, **options))(output)
     # NCSN, eq. 5 and 6 with lambda = sigma^2 and without the half: the target is -(x~ - x) / sigma^2.
-    ncsn = (s**2 * (np.asarray(output, np.float64) + s * eps / s**2) ** 2).sum(1)
+    ncsn = (s**2 * (output + s * eps / s**2) ** 2).sum(1)
     np.testing.assert_allclose(loss(prediction=processes.SCORE), ncsn, rtol=1e-4)
     # EDM, eq. 2 and 8 with table 1's lambda, c_skip and c_out.
     std = 0.7
-    denoised = std**2 / (s**2 + std**2) * (x0 + s * eps) + s * std / np.sqrt(s**2 + std**2) * np.asarray(output)
+    denoised = std**2 / (s**2 + std**2) * (x0 + s * eps) + s * std / np.sqrt(s**2 + std**2) * output
     edm = ((s**2 + std**2) / (s * std) ** 2 * (denoised - x0) ** 2).sum(1)
     weight = lambda point: processes.edm_weight(point, data_std=std)
     np.testing.assert_allclose(loss(prediction=processes.preconditioned(std), weight=weight), edm, rtol=1e-4)
@@ -56,13 +56,19 @@ def test_the_loss_is_each_papers():
 
 @pytest.mark.parametrize("prediction", [processes.EPS, processes.X0, processes.V, processes.SCORE], ids=lambda p: p.name)
 def test_the_loss_is_of_eps(prediction):
-    x0, eps, output = (jnp.asarray(normal(4, 3, seed=i)) for i in range(3))
-    point = point_at(processes.linear_path(), jnp.array([0.1, 0.4, 0.7, 0.9]))
-    x_t = processes.diffuse(x0, eps, point)
-    expected = jnp.sum((prediction.to_eps(output, x_t, point) - eps) ** 2, axis=1)
-    np.testing.assert_allclose(denoising_loss(output, x0, eps, point, prediction=prediction), expected, rtol=1e-3)
-    doubled = denoising_loss(output, x0, eps, point, prediction=prediction, weight=lambda point: 2.0 * point.alpha)
-    np.testing.assert_allclose(doubled, 2.0 * point.alpha * expected, rtol=1e-3)
+
+    @jax.jit
+    def losses(x0, eps, output):
+        point = point_at(processes.linear_path(), jnp.array([0.1, 0.4, 0.7, 0.9]))
+        x_t = processes.diffuse(x0, eps, point)
+        expected = jnp.sum((prediction.to_eps(output, x_t, point) - eps) ** 2, axis=1)
+        loss = denoising_loss(output, x0, eps, point, prediction=prediction)
+        doubled = denoising_loss(output, x0, eps, point, prediction=prediction, weight=lambda point: 2.0 * point.alpha)
+        return loss, expected, doubled, 2.0 * point.alpha * expected
+
+    loss, expected, doubled, twice = losses(*(normal(4, 3, seed=i) for i in range(3)))
+    np.testing.assert_allclose(loss, expected, rtol=1e-3)
+    np.testing.assert_allclose(doubled, twice, rtol=1e-3)
 
 
 class Exact(nn.Module):
@@ -96,8 +102,8 @@ def exact_model(name, path, **options):
 def test_likelihood_of_normal_data_is_known(name, path, start):
     likelihood = flow_likelihood(path, 150, start=start, trace=solvers.exact_trace())
     model = exact_model(name, path, likelihood=likelihood)
-    batch = {"x": jnp.asarray(MEAN + STD * normal(6, 2))}
-    variables = model.init(KEY, batch)
+    batch = {"x": MEAN + STD * normal(6, 2)}
+    variables = jax.jit(model.init)(KEY, batch)
     assert model.log_prob.kind == "exact"
     alpha, sigma = (float(f(jnp.float32(start))) for f in path)
     expected = scipy.stats.norm.logpdf(batch["x"], alpha * MEAN, np.hypot(alpha * STD, sigma)).sum(axis=1)
@@ -107,10 +113,10 @@ def test_likelihood_of_normal_data_is_known(name, path, start):
 def test_the_exact_network_has_the_known_error():
     """E |eps - E[eps | x_t]|^2 = Var[eps | x_t] = alpha^2 STD^2 / (alpha^2 STD^2 + sigma^2)."""
     path = processes.linear_path()
-    model, x = exact_model("vp", path), jnp.asarray(MEAN + STD * normal(50_000, 2))
-    variables = model.init(KEY, {"x": x[:2]})
+    model, x = exact_model("vp", path), MEAN + STD * normal(50_000, 2)
+    variables = jax.jit(model.init)(KEY, {"x": x[:2]})
     alpha, sigma = (float(f(jnp.float32(0.3))) for f in path)
-    error = model.methods["denoising_error"](variables, KEY, x, jnp.full(len(x), 0.3))
+    error = np.asarray(jax.jit(model.methods["denoising_error"])(variables, KEY, x, np.full(len(x), 0.3, np.float32)))
     expected = (alpha * STD) ** 2 / ((alpha * STD) ** 2 + sigma**2)
     assert float(error.mean()) == pytest.approx(expected, abs=5 * expected * np.sqrt(1 / len(x)))
 
@@ -119,66 +125,68 @@ def test_a_network_of_one_kind_samples_right_in_anothers_sampler():
     """Trained at alpha = 1, drawn by DDIM on the variance-preserving arc; and the other denoiser is the mixture's own."""
     mixture = exact.Mixture([0.3, 0.7], [[-1.0, 0.5], [1.5, 0.0]], [0.3, 0.4])
     arc, exploding = processes.cosine_path(), processes.edm_path()
-    on_arc = on_path(mixture.denoiser(lambda t: point_at(exploding, t)), arc)
-    x = jnp.asarray(normal(50, 2))
-    for t in (0.1, 0.6, 0.95):
-        known = mixture.denoiser(lambda t: point_at(arc, t))(x, jnp.float32(t))
-        np.testing.assert_allclose(on_arc(x, jnp.float32(t)), known, atol=2e-5)
+    on_arc = jax.jit(on_path(mixture.denoiser(lambda t: point_at(exploding, t)), arc))
+    known = jax.jit(mixture.denoiser(lambda t: point_at(arc, t)))
+    x = normal(50, 2)
+    for t in np.float32([0.1, 0.6, 0.95]):
+        np.testing.assert_allclose(on_arc(x, t), known(x, t), atol=2e-5)
     model = exact_model("ve", exploding, times=log_normal_sigmas())
-    variables = model.init(KEY, {"x": x})
+    variables = jax.jit(model.init)(KEY, {"x": x})
     denoise = on_path(lambda x, sigma: model.methods["denoise"](variables, KEY, x, sigma), arc)
-    drawn = draw(ddim(denoise, lambda t: point_at(arc, t), np.linspace(0.99, 0.01, 30)), KEY, (4000, 2))
+    sampler = ddim(denoise, lambda t: point_at(arc, t), np.linspace(0.99, 0.01, 30))
+    drawn = np.asarray(jax.jit(lambda key: draw(sampler, key, (4000, 2)))(KEY))
     np.testing.assert_allclose(drawn.mean(axis=0), MEAN, atol=0.04)
     np.testing.assert_allclose(drawn.std(axis=0), STD, atol=0.04)
 
 
 def test_labels_are_dropped_one_by_one_and_guide():
     given = labels(2, dropout=0.25)
-    batch = {"x": jnp.asarray(normal(8000, 2)), "label": jnp.tile(jnp.array([0, 1], jnp.int32), 4000)}
-    seen = np.asarray(given.train(KEY, batch))
+    batch = {"x": normal(8000, 2), "label": np.tile(np.array([0, 1], np.int32), 4000)}
+    seen = np.asarray(jax.jit(given.train)(KEY, batch))
     for kind in (0, 1):
         assert (seen[kind::2] == 2).mean() == pytest.approx(0.25, abs=5 * np.sqrt(0.1875 / 4000))
         assert set(seen[kind::2]) == {kind, 2}
     np.testing.assert_array_equal(given.of_batch(batch), batch["label"])
     # Classes differ in their mean m alone, c(x_t, m) = a x_t + b m: with 'none' = class 2, m^ = (1 + w) m - w 2.
     model = exact_model("vp", processes.linear_path(), given=given)
-    variables = model.init(KEY, {key: value[:4] for key, value in batch.items()})
-    label = jnp.ones(3, jnp.int32)
-    drawn = lambda **options: model.sample(variables, KEY, 3, condition=label, **options)
+    variables = jax.jit(model.init)(KEY, {key: value[:4] for key, value in batch.items()})
+    sample = lambda model: jax.jit(lambda label, **options: model.sample(variables, KEY, 3, condition=label, **options))
+    label, compiled = np.ones(3, np.int32), sample(model)
+    drawn = lambda **options: np.asarray(compiled(label, **options))
     np.testing.assert_allclose(drawn(guidance=0.0), drawn(), atol=1e-5)
-    alone = model.sample(variables, KEY, 3, condition=jnp.full(3, 2))
+    alone = np.asarray(compiled(2 * label))
     np.testing.assert_allclose(drawn(guidance=1.5), 2.5 * drawn() - 1.5 * alone, atol=1e-4)
     by_scale = lambda denoise, condition, nothing, s: classifier_free_by_scale(denoise, condition, nothing, scale=s)
     scaled = exact_model("vp", processes.linear_path(), given=given, guide=by_scale)
-    np.testing.assert_allclose(
-        scaled.sample(variables, KEY, 3, condition=label, guidance=2.5), drawn(guidance=1.5), atol=1e-5
-    )
+    np.testing.assert_allclose(sample(scaled)(label, guidance=2.5), drawn(guidance=1.5), atol=1e-5)
 
 
 def test_annealing_finds_the_shares_of_modes_that_langevin_does_not():
     mixture = exact.Mixture([0.2, 0.8], [[-4.0, 0.0], [4.0, 0.0]], [0.3, 0.3])
     denoise = mixture.denoiser(lambda t: point_at(processes.edm_path(), t))
     sigmas = geometric_sigmas(30, first=16.0, last=0.1)
-    drawn = draw(annealed_langevin(denoise, sigmas, step_size=0.002, steps_per_level=20), KEY, (2000, 2))
-    assert float((drawn[:, 0] < 0).mean()) == pytest.approx(0.2, abs=0.04)
+    sampler = annealed_langevin(denoise, sigmas, step_size=0.002, steps_per_level=20)
+    drawn = np.asarray(jax.jit(lambda key: draw(sampler, key, (2000, 2)))(KEY))
+    assert (drawn[:, 0] < 0).mean() == pytest.approx(0.2, abs=0.04)
     score = lambda x: (denoise(x, jnp.float32(0.01)) - x) / 1e-4
-    start = 8.0 * jax.random.normal(KEY, (2000, 2))
-    alone = langevin_chain(KEY, start, score, step_size=0.01, num_steps=200)
-    assert float((alone[:, 0] < 0).mean()) > 0.4  # it stays on the side that it started on
+    chain = jax.jit(lambda start: langevin_chain(KEY, start, score, step_size=0.01, num_steps=200))
+    alone = np.asarray(chain(8.0 * normal(2000, 2)))
+    assert (alone[:, 0] < 0).mean() > 0.4  # it stays on the side that it started on
 
 
 def test_times_and_levels():
     sigmas = geometric_sigmas(5, first=10.0, last=0.1)
     np.testing.assert_allclose(sigmas[1:] / sigmas[:-1], 0.01**0.25)
-    drawn = np.asarray(among(sigmas)(KEY, (20_000,)))
+    draws = lambda times: np.asarray(jax.jit(lambda key: times(key, (20_000,)))(KEY))
+    drawn = draws(among(sigmas))
     shares = [np.mean(np.isclose(drawn, sigma)) for sigma in sigmas]
     np.testing.assert_allclose(shares, 0.2, atol=5 * np.sqrt(0.16 / 20_000))
-    log = np.log(log_normal_sigmas(-1.2, 1.2)(KEY, (20_000,)))
+    log = np.log(draws(log_normal_sigmas(-1.2, 1.2)))
     assert log.mean() == pytest.approx(-1.2, abs=0.05) and log.std() == pytest.approx(1.2, abs=0.04)
     path = processes.linear_path()
     grid = flow_likelihood(path, 10, start=1e-3)
     assert isinstance(grid, FlowLikelihood) and grid.times[0] == 1e-3 and grid.times[-1] == 1.0
-    point = point_at(path, jnp.asarray(grid.times, jnp.float32))
+    point = jax.jit(lambda t: point_at(path, t))(grid.times.astype(np.float32))
     steps = np.diff(np.log(np.asarray(point.sigma) / np.asarray(point.alpha)))
     np.testing.assert_allclose(steps, steps.mean(), rtol=1e-2)
 
@@ -187,9 +195,9 @@ def test_mistakes_are_named():
     with pytest.raises(ValueError, match="do not fall"):
         geometric_sigmas(5, first=0.1, last=10.0)
     with pytest.raises(ValueError, match="must have one shape"):
-        denoising_loss(jnp.zeros((2, 3)), jnp.zeros((2, 3)), jnp.zeros((2, 4)), processes.Point(jnp.ones(2), jnp.ones(2)))
+        denoising_loss(normal(2, 3), normal(2, 3), normal(2, 4), processes.Point(np.ones(2), np.ones(2)))
     model = exact_model("vp", processes.linear_path())
     with pytest.raises(ValueError, match="was built for \\(2,\\)"):
-        model.init(KEY, {"x": jnp.zeros((4, 3))})
+        jax.eval_shape(model.init, KEY, {"x": normal(4, 3)})
     with pytest.raises(ValueError, match="takes no condition"):
-        model.sample(model.init(KEY, {"x": jnp.zeros((4, 2))}), KEY, 2, condition=jnp.zeros(2))
+        model.sample(jax.eval_shape(model.init, KEY, {"x": normal(4, 2)}), KEY, 2, condition=normal(2))
