@@ -1,7 +1,8 @@
 """The conditional networks against the paper's section 4.1 written out in numpy, and a game that learns its classes."""
 
+from functools import partial
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -23,7 +24,7 @@ def drawn(module, *inputs):
 
 
 def single(params):
-    return {"params": jax.tree.map(lambda p: jnp.asarray(p, jnp.float32), params)}
+    return {"params": jax.tree.map(lambda p: p.astype(np.float32), params)}
 
 
 def dense(params, x):
@@ -32,13 +33,13 @@ def dense(params, x):
 
 def test_generator_is_section_4_1():
     module = CGANGenerator((2, 2, 1), 3, Widths(5, 4, 6))
-    z = np.random.default_rng(0).normal(size=(4, 3))
-    params = drawn(module, jnp.asarray(z, jnp.float32), LABEL)
+    z = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    params = drawn(module, z, LABEL)
     of_latent = np.maximum(dense(params["latent"], z), 0)
     of_label = np.maximum(params["label"]["kernel"][LABEL] + params["label"]["bias"], 0)
     joint = np.maximum(dense(params["joint"], np.hstack([of_latent, of_label])), 0)
     expected = np.tanh(dense(params["out"], joint)).reshape(4, 2, 2, 1)
-    found = module.apply(single(params), jnp.asarray(z, jnp.float32), LABEL, train=False)
+    found = jax.jit(partial(module.apply, train=False))(single(params), z, LABEL)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -49,22 +50,24 @@ def maxout(params, x, units, pieces):
 
 def test_discriminator_is_section_4_1():
     module = CGANDiscriminator(3, Widths(4, 3, 5), Widths(3, 2, 4))
-    x = np.random.default_rng(0).normal(size=(4, 2, 2, 1))
-    params = drawn(module, jnp.asarray(x, jnp.float32), LABEL)
+    x = np.random.default_rng(0).normal(size=(4, 2, 2, 1)).astype(np.float32)
+    params = drawn(module, x, LABEL)
     of_input = maxout(params["input"], x.reshape(4, -1), 4, 3)
     of_label = maxout(params["label"], np.eye(3)[LABEL], 3, 2)
     joint = maxout(params["joint"], np.hstack([of_input, of_label]), 5, 4)
-    found = module.apply(single(params), jnp.asarray(x, jnp.float32), LABEL, train=False)
+    found = jax.jit(partial(module.apply, train=False))(single(params), x, LABEL)
     np.testing.assert_allclose(found, dense(params["out"], joint)[:, 0], rtol=1e-4)
 
 
 @pytest.mark.parametrize("module", [CGANDiscriminator(3, Widths(4, 3, 5)), CGANGenerator((4,), 3, Widths(4, 3, 5))])
 def test_dropout_is_for_training_alone(module):
-    x = jnp.ones((4, 4))
-    variables = module.init(KEY, x, LABEL, train=False)
-    run = lambda key: module.apply(variables, x, LABEL, train=True, rngs={"dropout": key})
-    assert np.abs(run(jax.random.key(1)) - run(jax.random.key(2))).max() > 1e-4
-    np.testing.assert_array_equal(*(module.apply(variables, x, LABEL, train=False) for _ in range(2)))
+    x = np.ones((4, 4), np.float32)
+    variables = jax.jit(partial(module.init, train=False))(KEY, x, LABEL)
+    run = jax.jit(lambda key: module.apply(variables, x, LABEL, train=True, rngs={"dropout": key}))
+    one, other = (np.asarray(run(jax.random.key(seed))) for seed in (1, 2))
+    assert np.abs(one - other).max() > 1e-4
+    still = jax.jit(lambda key: module.apply(variables, x, LABEL, train=False, rngs={"dropout": key}))
+    np.testing.assert_array_equal(*(still(jax.random.key(seed)) for seed in (1, 2)))
 
 
 def test_the_classes_are_learned():
@@ -78,10 +81,12 @@ def test_the_classes_are_learned():
     x = (1.2 * label - 0.6)[..., None] + 0.1 * rng.normal(size=(*label.shape, 1))
     batches = {"x": x.astype(np.float32), "label": label}
     seed = np.asarray(jax.random.key_data(KEY))
-    state = init_state(system, True, seed, {name: value[0, 0] for name, value in batches.items()}, {})
+    first = {name: value[0, 0] for name, value in batches.items()}
+    state = jax.jit(partial(init_state, system, True))(seed, first, {})
     state, _ = jax.jit(make_step(system, StepOptions(ema_decay=0.98)))(state, batches)
-    wanted = np.arange(200) % 2
-    samples = np.asarray(model.sample(variables_of(state), KEY, 200, condition=jnp.asarray(wanted)))[:, 0]
+    wanted = np.arange(200, dtype=np.int32) % 2
+    sample = jax.jit(model.sample, static_argnums=2)
+    samples = np.asarray(sample(variables_of(state), KEY, 200, condition=wanted))[:, 0]
     means = np.array([samples[wanted == c].mean() for c in (0, 1)])
     np.testing.assert_allclose(means, [-0.6, 0.6], atol=0.15)
     assert np.all((samples > 0) == (wanted == 1))

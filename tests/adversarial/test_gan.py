@@ -47,7 +47,7 @@ def system_of(model, rate=0.1):
 def step_once(system, batches):
     batches = {name: x[None] for name, x in batches.items()}
     first = {name: x[0, 0] for name, x in batches.items()}
-    state = init_state(system, False, SEED, first, {})
+    state = jax.jit(partial(init_state, system, False))(SEED, first, {})
     new, metrics = jax.jit(make_step(system))(state, batches)
     return state, new, {name: float(x[0]) for name, x in metrics.items()}
 
@@ -83,21 +83,30 @@ LATENTS = np.random.default_rng(3).normal(size=(6, 3)).astype(np.float32)
 def small_dcgan():
     options = {"latent_dim": 3, "generator_features": (3, 4), "discriminator_features": (3, 4)}
     model = dcgan((8, 8, 1), **options, prior=lambda key, shape: jnp.asarray(LATENTS))
-    batch = {"x": jax.random.uniform(jax.random.key(7), (6, 8, 8, 1), minval=-1.0)}
-    return model, jax.jit(model.init)(jax.random.key(8), batch), batch
+    batch = {"x": np.random.default_rng(7).uniform(-1, 1, (6, 8, 8, 1)).astype(np.float32)}
+    return model, jax.device_get(jax.jit(model.init)(jax.random.key(8), batch)), batch
+
+
+@functools.cache
+def gradient_and_aux(index):
+    """Of one update of the small DCGAN, by the parameters of its player."""
+    model, variables, batch = small_dcgan()
+    update = model.updates[index]
+    (mover,) = update.players
+
+    def loss(params):
+        return update.loss(variables._replace(params={**variables.params, mover: params}), batch, KEY, 0)
+
+    return jax.device_get(jax.jit(jax.grad(loss, has_aux=True))(variables.params[mover]))
 
 
 def test_each_update_moves_its_player_and_its_statistics_alone():
-    model, variables, batch = small_dcgan()
-    for update, other in zip(model.updates, ("generator", "discriminator")):
+    model, variables, _ = small_dcgan()
+    for index, (update, other) in enumerate(zip(model.updates, ("generator", "discriminator"))):
         (mover,) = update.players
-
-        def loss(params):
-            return update.loss(variables._replace(params={**variables.params, mover: params}), batch, KEY, 0)
-
-        gradient, aux = jax.jit(jax.grad(loss, has_aux=True))(variables.params[mover])
+        gradient, aux = gradient_and_aux(index)
         assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient)), mover
-        changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), variables.state, aux.state)
+        changed = jax.tree.map(lambda a, b: not np.array_equal(a, b), variables.state, aux.state)
         assert all(jax.tree.leaves(changed[mover])) and not any(jax.tree.leaves(changed[other]))
         assert jax.tree.structure(aux.state) == jax.tree.structure(variables.state)
 
@@ -107,14 +116,14 @@ def test_the_engine_holds_the_other_player_still():
     for still, moving in (("generator", "discriminator"), ("discriminator", "generator")):
         system = System(model, {still: optax.sgd(0.0), moving: optax.sgd(0.1)})
         old, new, _ = step_once(system, {"x": np.ones((1, 6, 2), np.float32)})
-        same = jax.tree.map(lambda a, b: bool(np.all(a == b)), old.params, new.params)
+        same = jax.tree.map(np.array_equal, old.params, new.params)
         assert all(jax.tree.leaves(same[still])) and not all(jax.tree.leaves(same[moving]))
 
 
 def test_running_statistics_are_those_of_the_generated_batch():
     """After the generator's update: 0.9 old + 0.1 new; the first feature map is linear in the latents."""
-    model, variables, batch = small_dcgan()
-    _, aux = jax.jit(model.updates[1].loss)(variables, batch, KEY, 0)
+    _, variables, _ = small_dcgan()
+    _, aux = gradient_and_aux(1)
     kernel = np.asarray(variables.params["generator"]["ConvTranspose_0"]["kernel"], np.float64)[::-1, ::-1]
     first_map = np.einsum("bl,hwlf->bhwf", LATENTS.astype(np.float64), kernel)
     found = aux.state["generator"]["batch_stats"]["BatchNorm_0"]["norm"]
@@ -126,10 +135,10 @@ def test_samples_use_running_statistics():
     """A sample does not depend on the batch it is drawn in, but on the statistics that the state holds."""
     model, variables, _ = small_dcgan()
     narrow = jax.tree.map(lambda s: 1e-4 * s, variables.state)  # variances as small as those of a fresh network
-    z = jax.random.normal(KEY, (5, 3))
+    z = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
     generate = jax.jit(model.methods["generate"])
-    together = generate(variables._replace(state=narrow), KEY, z)
-    apart = jnp.concatenate([generate(variables._replace(state=narrow), KEY, z[i : i + 1]) for i in range(5)])
+    together = np.asarray(generate(variables._replace(state=narrow), KEY, z))
+    apart = np.concatenate([generate(variables._replace(state=narrow), KEY, z[i : i + 1]) for i in range(5)])
     assert together.std() > 1e-3
     np.testing.assert_allclose(together, apart, atol=1e-6)
     assert np.abs(generate(variables, KEY, z) - together).max() > 1e-3
@@ -143,15 +152,19 @@ def test_a_regularizer_is_added_and_differentiated():
         return jnp.sum(jax.grad(lambda x: critic(x).sum())(x) ** 2, axis=-1)
 
     model = gan(MLPGenerator((3,), (4,)), Slope(), latent_dim=2, regularizers={"penalty": penalty})
-    batch = {"x": jax.random.normal(KEY, (5, 3))}
-    variables = model.init(KEY, batch)
-    loss = lambda w: model.updates[0].loss(_with_slope(variables, w), batch, KEY, 0)
-    w = jnp.array([1.0, -2.0, 0.5])
-    (total, aux), gradient = jax.value_and_grad(loss, has_aux=True)(w)
+    plain = gan(MLPGenerator((3,), (4,)), Slope(), latent_dim=2)
+    batch = {"x": np.random.default_rng(5).normal(size=(5, 3)).astype(np.float32)}
+    variables = jax.jit(model.init)(KEY, batch)
+
+    @jax.jit
+    def both(w):
+        losses = [lambda w, m=m: m.updates[0].loss(_with_slope(variables, w), batch, KEY, 0) for m in (model, plain)]
+        return [jax.value_and_grad(loss, has_aux=True)(w) for loss in losses]
+
+    w = np.array([1, -2, 0.5], np.float32)
+    ((total, aux), gradient), (_, rest) = jax.device_get(both(w))
     np.testing.assert_allclose(aux.metrics["penalty"], 5.25, rtol=1e-6)
     np.testing.assert_allclose(total, aux.metrics["real"] + aux.metrics["fake"] + 5.25, rtol=1e-6)
-    plain = gan(MLPGenerator((3,), (4,)), Slope(), latent_dim=2).updates[0].loss
-    rest = jax.grad(lambda w: plain(_with_slope(variables, w), batch, KEY, 0)[0])(w)
     np.testing.assert_allclose(gradient - rest, 2 * w, rtol=1e-5)
 
 
@@ -185,45 +198,49 @@ class LabelledDiscriminator(nn.Module):
 def test_both_players_are_told_the_condition():
     label_of = lambda batch: batch["label"]
     model = gan(LabelledGenerator(), LabelledDiscriminator(), latent_dim=1, prior=ones, condition_of=label_of)
-    batch = {"x": jnp.ones((4, 1)), "label": jnp.array([0, 2, 2, 0])}
-    variables = model.init(KEY, batch)
-    samples = model.sample(variables, KEY, 3, condition=jnp.array([0, 1, 2]))
-    np.testing.assert_allclose(samples[:, 0], [1.0, 2.0, 3.0])
-    ends, labels = (jnp.zeros((2, 1)), jnp.ones((2, 1))), jnp.array([0, 2])
-    walk = model.methods["interpolate"](variables, KEY, *ends, labels, num_steps=3, path=lerp)
+    batch = {"x": np.ones((4, 1), np.float32), "label": np.array([0, 2, 2, 0], np.int32)}
+    variables = jax.jit(model.init)(KEY, batch)
+    samples = jax.jit(model.sample, static_argnums=2)(variables, KEY, 3, condition=np.array([0, 1, 2], np.int32))
+    np.testing.assert_allclose(samples, [[1.0], [2.0], [3.0]])
+    zeros, labels = np.zeros((2, 1), np.float32), np.array([0, 2], np.int32)
+    interpolate = jax.jit(partial(model.methods["interpolate"], num_steps=3, path=lerp))
+    walk = np.asarray(interpolate(variables, KEY, zeros, zeros + 1, labels))
     np.testing.assert_allclose(walk[..., 0], [[0.0, 0.5, 1.0], [2.0, 2.5, 3.0]])
-    gradient = jax.grad(lambda w: model.updates[0].loss(_with_slope(variables, w), batch, KEY, 0)[0])(jnp.ones(3))
+    loss = lambda w: model.updates[0].loss(_with_slope(variables, w), batch, KEY, 0)[0]
+    gradient = np.asarray(jax.jit(jax.grad(loss))(np.ones(3, np.float32)))
     assert gradient[1] == 0 and gradient[0] != 0 and gradient[2] != 0  # label 1 is not in the batch
     with pytest.raises(ValueError, match="conditional: give"):
         model.sample(variables, KEY, 3)
     plain = gan(Shift(), Slope(), latent_dim=1)
     with pytest.raises(ValueError, match="unconditional"):
-        plain.sample(plain.init(KEY, {"x": jnp.ones((2, 1))}), KEY, 3, condition=jnp.zeros(3))
+        shapes = jax.eval_shape(plain.init, KEY, {"x": np.ones((2, 1), np.float32)})
+        plain.sample(shapes, KEY, 3, condition=np.zeros(3, np.float32))
 
 
 def test_networks_that_do_not_fit_are_refused():
-    batch = {"x": jnp.ones((4, 3))}
+    batch = {"x": np.ones((4, 3), np.float32)}
     with pytest.raises(ValueError, match=r"makes examples \(2,\), but the data are \(3,\)"):
-        gan(MLPGenerator((2,), (4,)), MLPDiscriminator((4,)), latent_dim=2).init(KEY, batch)
+        jax.eval_shape(gan(MLPGenerator((2,), (4,)), MLPDiscriminator((4,)), latent_dim=2).init, KEY, batch)
     with pytest.raises(ValueError, match="one score an example"):
-        gan(MLPGenerator((3,), (4,)), MLPGenerator((1,), (4,)), latent_dim=2).init(KEY, batch)
+        jax.eval_shape(gan(MLPGenerator((3,), (4,)), MLPGenerator((1,), (4,)), latent_dim=2).init, KEY, batch)
 
 
 def test_walks_and_arithmetic_start_from_generated_examples():
     model = gan(MLPGenerator((2,), (8,)), MLPDiscriminator((8,)), latent_dim=3)
-    variables = jax.jit(model.init)(KEY, {"x": jnp.ones((1, 2))})
+    variables = jax.jit(model.init)(KEY, {"x": np.ones((1, 2), np.float32)})
     a, b, c = np.random.default_rng(0).normal(size=(3, 4, 3)).astype(np.float32)
-    generate = partial(jax.jit(model.methods["generate"]), variables, KEY)
+    generated = jax.jit(model.methods["generate"])
+    generate = lambda z: np.asarray(generated(variables, KEY, z))
     for path in (slerp, lerp):
-        walk = jax.jit(partial(model.methods["interpolate"], num_steps=5, path=path))(variables, KEY, a, b)
+        walk = np.asarray(jax.jit(partial(model.methods["interpolate"], num_steps=5, path=path))(variables, KEY, a, b))
         assert walk.shape == (4, 5, 2)
         np.testing.assert_allclose(walk[:, 0], generate(a), atol=1e-5)
         np.testing.assert_allclose(walk[:, -1], generate(b), atol=1e-5)
     arithmetic = jax.jit(model.methods["arithmetic"], static_argnames="num_samples")
-    found = arithmetic(variables, KEY, a, b, c, num_samples=50, noise_scale=0.25)
-    centre = (a.mean(0) - b.mean(0) + c.mean(0))[None]
-    np.testing.assert_allclose(found[0], generate(centre)[0], atol=1e-6)
-    assert found.shape == (50, 2) and np.unique(np.asarray(found), axis=0).shape == (50, 2)
+    found = np.asarray(arithmetic(variables, KEY, a, b, c, num_samples=50, noise_scale=0.25))
+    centre = a.mean(0) - b.mean(0) + c.mean(0)
+    np.testing.assert_allclose(found[0], generate(np.tile(centre, (4, 1)))[0], atol=1e-6)
+    assert found.shape == (50, 2) and np.unique(found, axis=0).shape == (50, 2)
     still = arithmetic(variables, KEY, a, b, c, num_samples=50, noise_scale=0.0)
     np.testing.assert_allclose(still, np.repeat(found[:1], 50, axis=0), atol=1e-6)
 
@@ -244,7 +261,7 @@ def test_a_gan_learns_a_shift():
     model = gan(Shift(), MLPDiscriminator((16,)), latent_dim=1)
     system = System(model, {name: optax.adam(0.02, b1=0.5) for name in ("generator", "discriminator")})
     x = 2 + np.random.default_rng(0).normal(size=(300, 1, 128, 1)).astype(np.float32)
-    state = init_state(system, True, SEED, {"x": x[0, 0]}, {})
+    state = jax.jit(partial(init_state, system, True))(SEED, {"x": x[0, 0]}, {})
     state, _ = jax.jit(make_step(system, StepOptions(ema_decay=0.98)))(state, {"x": x})
-    theta = float(variables_of(state).params["generator"]["theta"][0, 0])
+    theta = np.asarray(variables_of(state).params["generator"]["theta"])[0, 0]
     assert abs(theta - 2) < 0.2, theta
