@@ -11,7 +11,7 @@ from genjax import adversarial
 from genjax import autoencoders as ae
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (5, 2, 2, 1))
+X = np.random.default_rng(1).normal(size=(5, 2, 2, 1)).astype(np.float32)
 
 
 class Encoder(nn.Module):
@@ -50,9 +50,9 @@ def dense(tree, h):
 
 def test_terms_and_players():
     built = model()
-    variables = built.init(KEY, {"x": X})
+    variables = jax.jit(built.init)(KEY, {"x": X})
     params = variables.params
-    flat = np.asarray(X, np.float64).reshape(5, 4)
+    flat = X.astype(np.float64).reshape(5, 4)
     mean = dense(params["encoder"]["Dense_0"], flat)
     decode = lambda z: dense(params["decoder"]["MLP_0"]["Dense_0"], z)
     judge = lambda x: dense(params["discriminator"]["Dense_0"], x)
@@ -71,7 +71,7 @@ def test_terms_and_players():
     assert [update.name for update in built.updates] == list(wanted)
     for update in built.updates:
         assert update.players == (update.name,)
-        loss, _ = update.loss(variables, {"x": X}, KEY, jnp.int32(0))
+        loss, _ = jax.jit(update.loss)(variables, {"x": X}, KEY, jnp.int32(0))
         np.testing.assert_allclose(loss, wanted[update.name], rtol=1e-5, err_msg=update.name)
 
 
@@ -79,9 +79,10 @@ def test_what_features_do_not_see_costs_nothing():
     """A change of the picture in the null space of the features leaves the reconstruction term as it is."""
     features = np.random.default_rng(0).normal(size=(4, 3))
     null = np.linalg.svd(features.T)[2][-1]
-    seen = lambda x: jnp.asarray(x @ features, jnp.float32)
+    seen = lambda x: (x @ features).astype(np.float32)
     x, y = np.random.default_rng(1).normal(size=(2, 5, 4))
-    before, after = ae.feature_distortion(seen(x), seen(y)), ae.feature_distortion(seen(x), seen(y + 3.0 * null))
+    distortion = jax.jit(ae.feature_distortion)
+    before, after = distortion(seen(x), seen(y)), distortion(seen(x), seen(y + 3.0 * null))
     np.testing.assert_allclose(before, after, rtol=1e-4)
     wanted = -scipy.stats.norm.logpdf(x @ features, y @ features).sum(axis=1) - 1.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(before, wanted, rtol=1e-4)
@@ -91,10 +92,12 @@ def test_what_features_do_not_see_costs_nothing():
 
 def test_samples_interpolations_and_the_judge():
     built = model()
-    variables = built.init(KEY, {"x": X})
-    line = built.methods["interpolate"](variables, KEY, X, X[::-1], num=3)
-    np.testing.assert_allclose(line[:, 0], built.methods["reconstruct"](variables, KEY, X), rtol=1e-4, atol=1e-5)
+    variables = jax.jit(built.init)(KEY, {"x": X})
+    interpolate = jax.jit(built.methods["interpolate"], static_argnames="num")
+    line = np.asarray(interpolate(variables, KEY, X, X[::-1], num=3))
+    rebuilt = jax.jit(built.methods["reconstruct"])(variables, KEY, X)
+    np.testing.assert_allclose(line[:, 0], rebuilt, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(line[:, 2], line[::-1, 0], rtol=1e-4, atol=1e-5)
-    assert built.sample(variables, KEY, 3).shape == (3, 2, 2, 1)
+    assert jax.eval_shape(lambda v: built.sample(v, KEY, 3), variables).shape == (3, 2, 2, 1)
     found = jax.eval_shape(lambda: ae.ConvJudge((4, 8), 6).init_with_output(KEY, jnp.zeros((2, 8, 8, 1)))[0])
     assert found.features.shape == (2, 6) and found.scores.shape == (2,)
