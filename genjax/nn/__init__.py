@@ -3,7 +3,7 @@
 from genjax.nn.adm import AdaptiveBlock, ablated_unet, adaptive_parts
 from genjax.nn.attention import PixelAttention
 from genjax.nn.conv import Conv, ConvTranspose, conv2d, conv2d_transpose
-from genjax.nn.dit import DiT, DiTBlock, JointBlock, MMDiT, Text, sincos_positions
+from genjax.nn.dit import DiT, DiTBlock, JointBlock, MMDiT, sincos_positions
 from genjax.nn.embeddings import TimeEmbedding, sinusoidal_embedding
 from genjax.nn.group_norm import GroupNorm
 from genjax.nn.masked_dense import Degrees, MaskedDense, MaskedMLP, even_degrees, ordering_degrees, random_degrees
@@ -11,6 +11,8 @@ from genjax.nn.mlp import MLP
 from genjax.nn.norm import BatchNorm
 from genjax.nn.patches import patchify, unpatchify
 from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
+from genjax.nn.text import Text
+from genjax.nn.text_attention import JoinedAttention, SpatialTransformer, joined_parts, spatial_parts
 from genjax.nn.transformer import SelfAttention, Transformer, TransformerLayer, causal_mask
 from genjax.nn.unet import PLAIN, Parts, UNet
 
@@ -24,6 +26,7 @@ __all__ = [
     "DiTBlock",
     "Downsample",
     "GroupNorm",
+    "JoinedAttention",
     "JointBlock",
     "MLP",
     "MMDiT",
@@ -34,6 +37,7 @@ __all__ = [
     "PixelAttention",
     "ResidualBlock",
     "SelfAttention",
+    "SpatialTransformer",
     "Text",
     "TimeEmbedding",
     "Transformer",
@@ -46,10 +50,12 @@ __all__ = [
     "conv2d",
     "conv2d_transpose",
     "even_degrees",
+    "joined_parts",
     "ordering_degrees",
     "patchify",
     "random_degrees",
     "sincos_positions",
     "sinusoidal_embedding",
+    "spatial_parts",
     "unpatchify",
 ]

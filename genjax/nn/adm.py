@@ -107,9 +107,9 @@ def adaptive_parts(*, residual_scale: float = HALF_VARIANCE) -> Parts:
         larger = block(*args, resize=doubled, **options)
         return lambda h, embedding, height, width, *, train: larger(h, embedding, train=train)[:, :height, :width]
 
-    def attention(*args: Any, **options: Any) -> Callable[[Array], Array]:
+    def attention(*args: Any, **options: Any) -> Callable[..., Array]:
         attend = PixelAttention(*args, **options)
-        return lambda h: residual_scale * attend(h)
+        return lambda h, text: residual_scale * attend(h)
 
     return Parts(block, functools.partial(block, resize=halved), up, attention)
 

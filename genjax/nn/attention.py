@@ -7,6 +7,7 @@ import jax
 
 from genjax.contract import Array
 from genjax.nn.group_norm import GroupNorm
+from genjax.nn.text import Text
 
 
 class PixelAttention(nn.Module):
@@ -22,12 +23,13 @@ class PixelAttention(nn.Module):
     dtype: Any = None
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Map [B, H, W, C] to the same shape and dtype.
+    def __call__(self, x: Array, text: Text | None = None) -> Array:
+        """Map [B, H, W, C] to the same shape and dtype; a text is not looked at.
 
         Raises:
             ValueError: head_channels does not divide the channels.
         """
+        del text
         batch, height, width, channels = x.shape
         head_channels = self.head_channels or channels
         if channels % head_channels:

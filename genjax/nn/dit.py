@@ -18,7 +18,7 @@ The same network in diffusers is
 except that there every block embeds time and class anew; tests/nn/test_dit.py carries weights from one to the other.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -28,6 +28,7 @@ import numpy as np
 from genjax.contract import Array
 from genjax.nn.embeddings import sinusoidal_embedding
 from genjax.nn.patches import patchify, unpatchify
+from genjax.nn.text import Text
 
 ZEROS = nn.initializers.zeros_init()
 
@@ -293,17 +294,6 @@ class JointBlock(nn.Module):
             h = FeedForward(self.mlp_ratio, self.dtype, name=f"{name}_mlp")(modulate(tokens, shift, scale))
             streams[name] = tokens + gate_2[:, None] * h
         return streams["image"], streams["text"]
-
-
-class Text(NamedTuple):
-    """What MMDiT is conditioned on.
-
-    tokens: [B, L, E], of a text encoder.
-    pooled: [B, P], one vector of the whole text.
-    """
-
-    tokens: Array
-    pooled: Array
 
 
 class MMDiT(nn.Module):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.nn import dit, patchify, unpatchify
+from genjax.nn import Text, dit, patchify, unpatchify
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
@@ -108,7 +108,7 @@ def test_networks_start_at_zero_and_hear_their_conditions():
         assert np.abs(changed - out).min(axis=(1, 2, 3)).max() > 1e-5
 
     network = dit.MMDiT(patch=2, width=8, depth=3, heads=2, features=16)
-    text = dit.Text(jax.random.normal(KEY, (2, 5, 6)), jax.random.normal(KEY, (2, 7)))
+    text = Text(jax.random.normal(KEY, (2, 5, 6)), jax.random.normal(KEY, (2, 7)))
     start, out = jax.jit(lambda x: network.init_with_output(KEY, x, t, text)[::-1])(x)
     np.testing.assert_array_equal(out, jnp.zeros_like(x))
     assert start["params"]["blocks"]["text_mlp"]["dense_0"]["kernel"].shape == (2, 8, 32)
