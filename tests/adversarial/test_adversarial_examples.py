@@ -19,14 +19,14 @@ KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(5, 3, 2)).astype(np.float32)
 W = RANDOM.normal(size=(3, 2)).astype(np.float32)
-linear = lambda x: jnp.einsum("bij,ij->b", x, W)
+linear = lambda x: (x * W[None]).sum(axis=(1, 2))  # of numpy's and of JAX's arrays
 bent = lambda x: jnp.einsum("bij,ij->b", jnp.sin(3 * x), W)
 
 
 def test_fgsm_is_the_worst_case_of_a_linear_loss():
     """The gain is eps |w|_1, which no corner of the box exceeds (all 2^6 enumerated)."""
     eps = 0.3
-    attacked = fgsm(linear, X, eps)
+    attacked = np.asarray(jax.jit(partial(fgsm, linear))(X, eps))
     np.testing.assert_allclose(linear(attacked) - linear(X), np.full(5, eps * np.abs(W).sum()), rtol=1e-5)
     corners = np.array(np.meshgrid(*[[-eps, eps]] * 6)).reshape(6, -1).T.reshape(-1, 3, 2)
     best = max(float(np.sum(corner * W)) for corner in corners)
@@ -38,7 +38,8 @@ def test_fgsm_is_the_worst_case_of_a_linear_loss():
 def test_pgd_is_the_worst_case_of_a_linear_loss(ball, dual):
     """The gain is eps times the dual norm of w, from every start, once the steps reach across the ball."""
     eps = 0.5
-    attacked = pgd(KEY, linear, X, eps, ball=ball, step_size=0.2, steps=40)
+    attack = partial(pgd, loss=linear, ball=ball, step_size=0.2, steps=40)
+    attacked = np.asarray(jax.jit(lambda x: attack(KEY, x=x, eps=eps))(X))
     gain = eps * np.linalg.norm(W.ravel(), ord=dual)
     np.testing.assert_allclose(linear(attacked) - linear(X), np.full(5, gain), rtol=1e-4)
 
@@ -46,15 +47,22 @@ def test_pgd_is_the_worst_case_of_a_linear_loss(ball, dual):
 @pytest.mark.parametrize("ball,order", [(l_inf(), np.inf), (l_2(), 2)])
 def test_pgd_stays_in_the_ball_and_in_the_range(ball, order):
     inside = np.clip(X, -1, 1)
-    attacked = np.asarray(pgd(KEY, bent, inside, 0.4, ball=ball, step_size=0.3, steps=7, low=-1.0, high=1.0))
+    attack = partial(pgd, loss=bent, ball=ball, step_size=0.3, steps=7, low=-1.0, high=1.0)
+
+    @jax.jit
+    def run(x):
+        attacked = attack(KEY, x=x, eps=0.4)
+        return attacked, bent(attacked), bent(x)
+
+    attacked, after, before = map(np.asarray, run(inside))
     moved = np.linalg.norm((attacked - inside).reshape(5, -1), ord=order, axis=1)
     assert np.all(moved <= 0.4 * (1 + 1e-5)) and moved.min() > 0.05 and np.abs(attacked).max() <= 1
-    assert np.all(bent(attacked) > bent(inside))
+    assert np.all(after > before)
 
 
 def test_the_euclidean_start_is_uniform_in_the_ball():
     """|delta|^D / eps^D is uniform in D dimensions, and directions have no preference."""
-    delta = np.asarray(l_2().draw(KEY, (4000, 3), 2.0), np.float64)
+    delta = np.asarray(jax.jit(lambda key: l_2().draw(key, (4000, 3), 2.0))(KEY), np.float64)
     radius = np.linalg.norm(delta, axis=1)
     assert stats.kstest((radius / 2.0) ** 3, "uniform").pvalue > 1e-3
     assert stats.kstest(delta[:, 1] / radius, "uniform", args=(-1, 2)).pvalue > 1e-3  # Archimedes, on the sphere in 3-D
@@ -62,9 +70,11 @@ def test_the_euclidean_start_is_uniform_in_the_ball():
 
 def test_projection_is_the_nearest_point():
     delta = np.array([[3.0, -4.0], [0.3, 0.4], [0.0, 0.0]], np.float32)
-    np.testing.assert_allclose(l_2().project(delta, 1.0), [[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]], rtol=1e-6)
-    np.testing.assert_allclose(l_inf().project(delta, 1.0), [[1.0, -1.0], [0.3, 0.4], [0.0, 0.0]], rtol=1e-6)
-    assert np.all(np.isfinite(l_2().dual(np.zeros((2, 3), np.float32))))
+    project = jax.jit(lambda delta: (l_2().project(delta, 1.0), l_inf().project(delta, 1.0), l_2().dual(0 * delta)))
+    round_, square, unit = map(np.asarray, project(delta))
+    np.testing.assert_allclose(round_, [[0.6, -0.8], [0.3, 0.4], [0.0, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(square, [[1.0, -1.0], [0.3, 0.4], [0.0, 0.0]], rtol=1e-6)
+    assert np.all(np.isfinite(unit))
 
 
 def test_nothing_flows_through_an_attack():
@@ -72,13 +82,12 @@ def test_nothing_flows_through_an_attack():
 
     def worst(w, x):
         loss = lambda x: jnp.sum(w[None] * x**2, axis=1)
-        return jnp.sum(loss(fgsm(loss, x, 0.1)) + loss(pgd(KEY, loss, x, 0.1, ball=l_2(), step_size=0.1, steps=2)))
+        attacked = fgsm(loss, x, 0.1), pgd(KEY, loss, x, 0.1, ball=l_2(), step_size=0.1, steps=2)
+        return sum(loss(a).sum() for a in attacked), attacked
 
-    w, x = jnp.array([1.0, 2.0]), jnp.array([[0.5, -1.0]])
-    attacked = [fgsm(lambda x: jnp.sum(w[None] * x**2, axis=1), x, 0.1)]
-    attacked += [pgd(KEY, lambda x: jnp.sum(w[None] * x**2, axis=1), x, 0.1, ball=l_2(), step_size=0.1, steps=2)]
-    by_w, by_x = jax.grad(worst, (0, 1))(w, x)
-    np.testing.assert_allclose(by_w, sum(np.asarray(a[0]) ** 2 for a in attacked), rtol=1e-5)
+    w, x = np.array([1, 2], np.float32), np.array([[0.5, -1]], np.float32)
+    (by_w, by_x), attacked = jax.device_get(jax.jit(jax.grad(worst, (0, 1), has_aux=True))(w, x))
+    np.testing.assert_allclose(by_w, sum(a[0] ** 2 for a in attacked), rtol=1e-5)
     assert np.all(by_x == 0)
 
 
@@ -104,8 +113,9 @@ def test_training_under_attack_is_the_closed_form_of_a_linear_classifier():
     model = adversarial_training(Linear(), lambda key, loss, x: fgsm(loss, x, eps))
     batch = {"x": x, "label": label}
     w = np.array([0.7, -0.4])
-    params = {"classifier": {"w": jnp.asarray(w, jnp.float32)}}
-    loss, aux = model.updates[0].loss(model.init(KEY, batch)._replace(params=params), batch, KEY, 0)
+    params = {"classifier": {"w": w.astype(np.float32)}}
+    of = lambda params: model.updates[0].loss(model.init(KEY, batch)._replace(params=params), batch, KEY, 0)
+    loss, aux = jax.jit(of)(params)
     margin = (2 * label - 1) * (x @ w) - eps * np.abs(w).sum()
     np.testing.assert_allclose(loss, np.log1p(np.exp(-margin)).mean(), rtol=1e-5)
     np.testing.assert_allclose(aux.metrics["accuracy"], np.mean(margin > 0), rtol=1e-6)
@@ -121,7 +131,8 @@ def test_the_trained_classifier_drops_what_an_attack_can_turn():
     for name, attack in (("plain", unchanged), ("robust", lambda key, loss, x: fgsm(loss, x, 0.5))):
         system = System(adversarial_training(Linear(), attack), {"classifier": optax.adam(0.05)})
         seed = np.asarray(jax.random.key_data(KEY))
-        state = init_state(system, False, seed, {name: value[0, 0] for name, value in stored.items()}, {})
+        first = {name: value[0, 0] for name, value in stored.items()}
+        state = jax.jit(partial(init_state, system, False))(seed, first, {})
         state, _ = jax.jit(make_step(system))(state, stored)
         w = np.abs(variables_of(state).params["classifier"]["w"])
         share[name] = w[1] / w.sum()
@@ -130,12 +141,12 @@ def test_the_trained_classifier_drops_what_an_attack_can_turn():
 
 def test_samples_are_attacks_on_the_condition():
     model = adversarial_training(Linear(), unchanged, show=lambda key, loss, x: fgsm(loss, x, 0.1))
-    x, label = jnp.asarray(X.reshape(5, 6)), jnp.arange(5) % 2
-    variables = model.init(KEY, {"x": x, "label": label})
-    drawn = model.sample(variables, KEY, 5, condition={"x": x, "label": label})
+    x, label = X.reshape(5, 6), np.arange(5, dtype=np.int32) % 2
+    variables = jax.jit(model.init)(KEY, {"x": x, "label": label})
+    drawn = np.asarray(jax.jit(model.sample, static_argnums=2)(variables, KEY, 5, condition={"x": x, "label": label}))
     np.testing.assert_allclose(drawn - x, np.where(label[:, None] == 0, 0.1, -0.1) * np.ones((5, 6)), atol=1e-6)
     attack = partial(pgd, ball=l_2(), eps=0.2, step_size=0.1, steps=3)
-    moved = model.methods["attack"](variables, KEY, x, label, lambda key, loss, x: attack(key, loss, x))
+    moved = np.asarray(jax.jit(model.methods["attack"], static_argnums=4)(variables, KEY, x, label, attack))
     assert np.all(np.linalg.norm(moved - x, axis=1) <= 0.2 + 1e-5)
     with pytest.raises(ValueError, match="made of pictures"):
         model.sample(variables, KEY, 5)

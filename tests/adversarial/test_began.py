@@ -1,8 +1,9 @@
 """BEGAN: errors, balance and measure by hand, and three steps of a game whose players are one number each."""
 
+from functools import partial
+
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -26,8 +27,8 @@ class Scaled(nn.Module):
 def test_error_is_the_mean_over_entries():
     x = np.array([[[1.0, 2.0], [3.0, 4.0]], [[0.0, 0.0], [0.0, 2.0]]], np.float32)
     back = np.zeros_like(x)
-    np.testing.assert_allclose(adversarial.reconstruction_error(x, back), [2.5, 0.5])
-    np.testing.assert_allclose(adversarial.reconstruction_error(x, back, eta=2), [7.5, 1.0])
+    errors = jax.jit(lambda x: [adversarial.reconstruction_error(x, back, **eta) for eta in ({}, {"eta": 2})])
+    np.testing.assert_allclose(errors(x), [[2.5, 0.5], [7.5, 1.0]])
     with pytest.raises(ValueError, match="gives back the shape"):
         adversarial.reconstruction_error(x, back[:, :1])
 
@@ -38,14 +39,14 @@ def test_error_is_the_mean_over_entries():
 )
 def test_balance_by_hand(k, real, fake, expected):
     """gamma = 1/2, lambda_k = 0.1: 0.2 + 0.1 (0.2 - 0.1) = 0.21; never outside [0, 1]."""
-    found = adversarial.next_balance(*map(jnp.float32, (k, real, fake)), gamma=0.5, rate=0.1)
+    found = jax.jit(adversarial.next_balance)(*map(np.float32, (k, real, fake)), gamma=0.5, rate=0.1)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("fake, expected", [(0.1, 0.5), (0.2, 0.4), (0.5, 0.7)])
 def test_measure_by_hand(fake, expected):
     """L(x) = 0.4, gamma = 1/2: least where L(G(z)) = 0.2."""
-    found = adversarial.convergence_measure(jnp.float32(0.4), jnp.float32(fake), gamma=0.5)
+    found = jax.jit(adversarial.convergence_measure)(np.float32(0.4), np.float32(fake), gamma=0.5)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
@@ -55,7 +56,7 @@ def test_three_steps_by_hand():
     gamma, balance_rate, rate = 0.7, 0.2, 0.05
     model = began(Shift(), Scaled(), latent_dim=1, prior=ones, gamma=gamma, rate=balance_rate)
     system = System(model, {"generator": optax.sgd(rate), "discriminator": optax.sgd(rate)})
-    state = init_state(system, False, SEED, {"x": x[0, 0]}, {})
+    state = jax.jit(partial(init_state, system, False))(SEED, {"x": x[0, 0]}, {})
     step = jax.jit(make_step(system))
     theta, c, k, seen = -0.7, 0.6, 0.0, []
     for minibatch in x:
@@ -78,20 +79,25 @@ def test_three_steps_by_hand():
 
 def test_the_autoencoder_is_a_method():
     model = began(Shift(), Scaled(), latent_dim=1, prior=ones)
-    x = jnp.array([[2.0], [-1.0]])
-    variables = model.init(jax.random.key(0), {"x": x})
-    back = model.methods["reconstruct"](variables, jax.random.key(1), x)
+    x, key = np.array([[2], [-1]], np.float32), jax.random.key(0)
+
+    @jax.jit
+    def run(x):
+        variables = model.init(key, {"x": x})
+        return [model.methods[name](variables, key, x) for name in ("reconstruct", "score")]
+
+    back, scores = run(x)
     np.testing.assert_allclose(back, 0.6 * x, rtol=1e-6)
-    np.testing.assert_allclose(model.methods["score"](variables, jax.random.key(1), x), [0.8, 0.4], rtol=1e-6)
+    np.testing.assert_allclose(scores, [0.8, 0.4], rtol=1e-6)
 
 
 def test_architecture_is_the_papers():
     """Channels n, 2 n, 3 n inwards, n outwards, 3 x 3 throughout; the generator is the autoencoder's second half."""
-    x, n = jnp.zeros((1, 8, 8, 1)), 4
+    x, n = np.zeros((1, 8, 8, 1), np.float32), 4
     shapes = lambda module, x: jax.eval_shape(lambda: module.init(jax.random.key(0), x, train=True))["params"]
     whole = shapes(BEGANAutoencoder(latent_dim=6, levels=2, width=n), x)
-    generator = shapes(BEGANDecoder((8, 8, 1), levels=2, width=n), jnp.zeros((1, 6)))
-    assert jax.tree.map(jnp.shape, whole["BEGANDecoder_0"]) == jax.tree.map(jnp.shape, generator)
+    generator = shapes(BEGANDecoder((8, 8, 1), levels=2, width=n), np.zeros((1, 6), np.float32))
+    assert jax.tree.map(np.shape, whole["BEGANDecoder_0"]) == jax.tree.map(np.shape, generator)
     kernels = [whole[f"Conv_{i}"]["kernel"].shape for i in range(9)]
     pairs = [(1, n), (n, n), (n, n), (n, 2 * n), (2 * n, 2 * n), (2 * n, 2 * n), (2 * n, 3 * n), *[(3 * n, 3 * n)] * 2]
     assert kernels == [(3, 3, *pair) for pair in pairs] and "Conv_9" not in whole

@@ -13,6 +13,10 @@ from genjax.adversarial import PatchNetwork, pixel_gradient_penalty, pyramid_siz
 KEY = jax.random.key(0)
 
 
+def resized(x, size):
+    return np.asarray(jax.jit(resize, static_argnums=1)(x, size))
+
+
 def test_sizes_are_in_equal_ratios():
     assert pyramid_sizes((250, 200), coarsest=25, num_scales=4) == ((31, 25), (62, 50), (125, 100), (250, 200))
     assert pyramid_sizes((8, 8), coarsest=3, num_scales=1) == ((8, 8),)
@@ -23,11 +27,11 @@ def test_sizes_are_in_equal_ratios():
 
 def test_resizing_keeps_what_is_flat_and_means_of_what_shrinks():
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(2, 12, 12, 3)), jnp.float32)
-    np.testing.assert_allclose(resize(jnp.ones((1, 5, 7, 2)), (9, 4)), 1, atol=1e-6)
-    ramp = jnp.broadcast_to(jnp.arange(16.0)[None, :, None, None], (1, 16, 4, 1))
-    np.testing.assert_allclose(resize(ramp, (8, 4))[0, 2:-2, 0, 0], 2 * np.arange(2, 6) + 0.5, atol=1e-4)
-    np.testing.assert_allclose(resize(x, (12, 12)), x, atol=1e-6)
+    x = rng.normal(size=(2, 12, 12, 3)).astype(np.float32)
+    np.testing.assert_allclose(resized(np.ones((1, 5, 7, 2), np.float32), (9, 4)), 1, atol=1e-6)
+    ramp = np.tile(np.arange(16, dtype=np.float32)[None, :, None, None], (1, 1, 4, 1))
+    np.testing.assert_allclose(resized(ramp, (8, 4))[0, 2:-2, 0, 0], 2 * np.arange(2, 6) + 0.5, atol=1e-4)
+    np.testing.assert_allclose(resized(x, (12, 12)), x, atol=1e-6)
 
 
 class Brighten(nn.Module):
@@ -49,39 +53,48 @@ class Linear(nn.Module):
 SIZES = ((3, 3), (4, 4), (6, 6))
 
 
+@functools.cache  # one object, so that its compiled functions serve all tests
 def pyramid_of(num):
     return singan(Brighten(), Linear(), sizes=SIZES[:num], margin=0)
 
 
+def initialized(num, key, picture, **coarser):
+    return jax.device_get(jax.jit(pyramid_of(num).init)(key, {"x": picture}, **coarser))
+
+
 @functools.cache
 def trained():
-    """Return the Variables of each scale, their generators moved apart as training would."""
-    picture = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (1, 12, 12, 2)), jnp.float32)
+    """Return the Variables of each scale, their generators moved apart as training would, and its picture."""
+    picture = np.random.default_rng(1).uniform(-1, 1, (1, 12, 12, 2)).astype(np.float32)
     found, coarser = [], {}
     for n in range(3):
-        variables = pyramid_of(n + 1).init(jax.random.key(n), {"x": resize(picture, SIZES[n])}, **coarser)
-        generator = {"theta": jnp.full((1, 1, 1, 1), 0.1 * (n + 1))}
+        of_scale = resized(picture, SIZES[n])
+        variables = initialized(n + 1, jax.random.key(n), of_scale, **coarser)
+        generator = {"theta": np.full((1, 1, 1, 1), 0.1 * (n + 1), np.float32)}
         variables = variables._replace(params={**variables.params, "generator": generator})
         coarser = {"coarser": variables}
-        found.append((variables, resize(picture, SIZES[n])))
+        found.append((variables, of_scale))
     return found
+
+
+def reconstructed(num, variables):
+    return np.asarray(jax.jit(pyramid_of(num).methods["reconstruct"])(variables, KEY))
 
 
 def test_the_reconstruction_and_the_noise_levels_by_hand():
     (first, _), (second, x1), (third, x2) = trained()
-    noise = np.asarray(first.state["noise"])[None]
-    drawn = np.tanh(noise + 0.1)  # psi of z* over nothing
-    np.testing.assert_allclose(pyramid_of(1).methods["reconstruct"](first, KEY), drawn, atol=1e-5)
-    under = np.asarray(resize(jnp.asarray(drawn), (4, 4)))
+    drawn = np.tanh(first.state["noise"][None] + np.float32(0.1))  # psi of z* over nothing
+    np.testing.assert_allclose(reconstructed(1, first), drawn, atol=1e-5)
+    under = resized(drawn, (4, 4))
     np.testing.assert_allclose(second.state["stds"], [1, 0.1 * np.sqrt(np.mean((under - x1) ** 2))], rtol=1e-4)
-    drawn = under + np.tanh(under + 0.2)
-    np.testing.assert_allclose(pyramid_of(2).methods["reconstruct"](second, KEY), drawn, atol=1e-5)
-    under = np.asarray(resize(jnp.asarray(drawn), (6, 6)))
+    drawn = under + np.tanh(under + np.float32(0.2))
+    np.testing.assert_allclose(reconstructed(2, second), drawn, atol=1e-5)
+    under = resized(drawn, (6, 6))
     np.testing.assert_allclose(third.state["stds"][2], 0.1 * np.sqrt(np.mean((under - x2) ** 2)), rtol=1e-4)
-    found = pyramid_of(3).methods["reconstruct"](third, KEY)
+    found = reconstructed(3, third)
     np.testing.assert_allclose(found, under + np.tanh(under + 0.3), atol=1e-5)
-    loss, aux = pyramid_of(3).updates[1].loss(third, {"x": x2}, KEY, 0)
-    error = np.mean((np.asarray(found) - x2) ** 2)
+    loss, aux = jax.device_get(jax.jit(pyramid_of(3).updates[1].loss)(third, {"x": x2}, KEY, 0))
+    error = np.mean((found - x2) ** 2)
     np.testing.assert_allclose(aux.metrics["reconstruction"], error, rtol=1e-4)
     np.testing.assert_allclose(loss, aux.metrics["adversarial"] + 10 * error, rtol=1e-4)
 
@@ -89,29 +102,30 @@ def test_the_reconstruction_and_the_noise_levels_by_hand():
 def test_scales_below_are_frozen_and_a_scale_starts_from_the_one_below():
     picture = trained()[1][1]
     first = trained()[0][0]
-    second = pyramid_of(2).init(KEY, {"x": picture}, coarser=first)
+    second = initialized(2, KEY, picture, coarser=first)
     np.testing.assert_array_equal(second.params["generator"]["theta"], first.params["generator"]["theta"])
     assert len(second.state["below"]) == 1
     np.testing.assert_array_equal(second.state["below"][0]["theta"], first.params["generator"]["theta"])
     for update in pyramid_of(2).updates:
-        _, aux = update.loss(second, {"x": picture}, KEY, 0)
-        assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(np.all(a == b)), aux.state, second.state)))
+        _, aux = jax.jit(update.loss)(second, {"x": picture}, KEY, 0)
+        assert all(jax.tree.leaves(jax.tree.map(np.array_equal, aux.state, second.state)))
 
 
 def test_samples_of_every_size_and_what_is_injected():
     model, (variables, x) = pyramid_of(3), trained()[2]
-    samples = model.sample(variables, KEY, 2)
+    samples = np.asarray(jax.jit(model.sample, static_argnums=2)(variables, KEY, 2))
     assert samples.shape == (2, 6, 6, 2) and np.any(samples[0] != samples[1])
-    assert model.sample(variables, KEY, 1, stretch=(1.5, 2.0)).shape == (1, 9, 12, 2)
-    quiet = variables._replace(state={**variables.state, "stds": jnp.zeros(3)})
+    stretched = jax.eval_shape(functools.partial(model.sample, num_samples=1, stretch=(1.5, 2.0)), variables, KEY)
+    assert stretched.shape == (1, 9, 12, 2)
+    quiet = variables._replace(state={**variables.state, "stds": np.zeros(3, np.float32)})
     # Without noise what enters at the last scale comes out as y + tanh(y + theta).
-    under = resize(resize(x, (4, 4)), (6, 6))
-    drawn = model.methods["inject"](quiet, KEY, x, first=2)
+    under = resized(resized(x, (4, 4)), (6, 6))
+    drawn = jax.jit(functools.partial(model.methods["inject"], first=2))(quiet, KEY, x)
     np.testing.assert_allclose(drawn, under + np.tanh(under + 0.3), atol=1e-5)
     with pytest.raises(ValueError, match="scales 1 to 2"):
         model.methods["inject"](quiet, KEY, x, first=3)
     with pytest.raises(ValueError, match="no `condition`"):
-        model.sample(variables, KEY, 1, condition=jnp.zeros(1))
+        model.sample(variables, KEY, 1, condition=np.zeros(1, np.float32))
 
 
 def test_the_critics_loss_by_hand():
@@ -119,19 +133,21 @@ def test_the_critics_loss_by_hand():
     model, (variables, x) = pyramid_of(1), trained()[0]
     w = np.array([[3.0], [-4.0]], np.float32)
     variables = variables._replace(params={**variables.params, "critic": {"w": w}})
-    loss, aux = model.updates[0].loss(variables, {"x": x}, KEY, 0)
+    critic_loss = jax.jit(model.updates[0].loss)
+    loss, aux = jax.device_get(critic_loss(variables, {"x": x}, KEY, 0))
     np.testing.assert_allclose(aux.metrics["penalty"], 16.0, rtol=1e-5)
     np.testing.assert_allclose(loss, -aux.metrics["distance"] + 1.6, rtol=1e-5)
-    shift = model.updates[0].loss(variables, {"x": x + 1}, KEY, 0)[1].metrics["distance"]
-    np.testing.assert_allclose(shift - aux.metrics["distance"], -1.0, rtol=1e-4)  # w . (1, 1)
+    shift = critic_loss(variables, {"x": x + 1}, KEY, 0)[1].metrics["distance"]
+    np.testing.assert_allclose(np.asarray(shift) - aux.metrics["distance"], -1.0, rtol=1e-4)  # w . (1, 1)
 
 
 def test_the_pixel_penalty_by_finite_differences():
     rng = np.random.default_rng(2)
-    real, fake = jnp.asarray(rng.normal(size=(2, 2, 3, 3, 2)), jnp.float32)
+    real, fake = rng.normal(size=(2, 2, 3, 3, 2)).astype(np.float32)
     critic = lambda x: jnp.sin(x[:, :-1, :-1] * x[:, 1:, 1:]).sum(-1)
     # With real = fake there is one line: the point itself.
-    found = pixel_gradient_penalty(critic, real, real, KEY)
+    penalty = jax.jit(lambda real, fake: pixel_gradient_penalty(critic, real, fake, KEY))
+    found = np.asarray(penalty(real, real))
     total = lambda x: np.sin(x[:-1, :-1] * x[1:, 1:]).sum()
     for i in range(2):
         x, gradient = np.asarray(real[i], np.float64), np.zeros((3, 3, 2))
@@ -141,17 +157,18 @@ def test_the_pixel_penalty_by_finite_differences():
             gradient[place] = (total(x + step) - total(x - step)) / 2e-5
         expected = np.mean((np.linalg.norm(gradient, axis=-1) - 1) ** 2)
         np.testing.assert_allclose(found[i], expected, rtol=1e-4)
-    assert np.all(pixel_gradient_penalty(critic, real, fake, KEY) != found)
+    assert np.all(np.asarray(penalty(real, fake)) != found)
 
 
 def test_patches_are_seen_alone_and_pictures_normalized_alone():
     network = PatchNetwork(4, 1, depth=2)
-    x = jax.random.normal(KEY, (3, 9, 9, 3))
+    x = np.random.default_rng(3).normal(size=(3, 9, 9, 3)).astype(np.float32)
     variables = jax.jit(functools.partial(network.init, train=True))(KEY, x)
     apply = jax.jit(functools.partial(network.apply, train=True))
-    whole = apply(variables, x)
+    first_alone = x * np.array([1, 0, 0], np.float32)[:, None, None, None]
+    whole, alone = (np.asarray(apply(variables, pictures)) for pictures in (x, first_alone))
     assert whole.shape == (3, 3, 3, 1)
-    np.testing.assert_allclose(apply(variables, x.at[1:].set(0.0))[0], whole[0], atol=1e-5)
+    np.testing.assert_allclose(alone[0], whole[0], atol=1e-5)
 
 
 def test_stages_that_do_not_fit_are_refused():
