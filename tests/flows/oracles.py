@@ -11,7 +11,7 @@ def at_random(bijection, key, x, condition=None, scale=0.3):
 
     Drawn by numpy from the abstract `init`, whose compilation would take longer than all the rest.
     """
-    random = np.random.RandomState(int(jax.random.randint(key, (), 0, 10_000)))
+    random = np.random.RandomState(np.asarray(jax.random.key_data(key)))
     weights = jax.eval_shape(bijection.init, key, x, condition)
 
     def draw(path, leaf):
@@ -27,7 +27,7 @@ def at_random(bijection, key, x, condition=None, scale=0.3):
             noise = np.sign(noise)
         elif name == "permutation":
             noise = np.broadcast_to(np.eye(leaf.shape[-1])[random.permutation(leaf.shape[-1])], leaf.shape)
-        return jnp.asarray(noise, leaf.dtype)
+        return noise.astype(leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(draw, weights)
 
@@ -66,4 +66,4 @@ def mass(log_density, half_width=8.0, points=400):
     width = 2 * half_width / points
     axis = (-half_width + width * (np.arange(points) + 0.5)).astype(np.float32)
     grid = np.stack(np.meshgrid(axis, axis, indexing="ij"), axis=-1).reshape(-1, 2)
-    return float(np.exp(np.asarray(log_density(jnp.asarray(grid)), np.float64)).sum() * width**2)
+    return float(np.exp(np.asarray(log_density(grid), np.float64)).sum() * width**2)

@@ -35,33 +35,41 @@ class Wide(nn.Module):
         return nn.Dense(3)(x)
 
 
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
 def network(dims=2, condition=None):
     """Return (network, random parameters), away from the zero it starts from."""
     module = flows.ConcatSquash((16, 16))
-    shapes = jax.eval_shape(module.init, KEY, jnp.zeros((1, dims)), jnp.zeros(()), condition)["params"]
+    shapes = jax.eval_shape(module.init, KEY, normal(1, dims), np.float32(0.0), condition)["params"]
     random = np.random.default_rng(0)
-    return module, jax.tree.map(lambda leaf: jnp.asarray(0.5 * random.normal(size=leaf.shape), jnp.float32), shapes)
+    return module, jax.tree.map(lambda leaf: (0.5 * random.normal(size=leaf.shape)).astype(np.float32), shapes)
+
+
+def started(model, batch):
+    return jax.jit(model.init)(KEY, batch)
 
 
 @pytest.mark.parametrize("solve", SOLVES.values(), ids=SOLVES)
 def test_linear_flow_is_a_normal_in_closed_form(solve):
     """x(1) = exp(A) x is standard normal: x ~ N(0, exp(-A) exp(-A)')."""
     model = flows.cnf(Linear(), shape=(3,), solve=solve, trace=solvers.exact_trace())
-    x = jax.random.normal(KEY, (5, 3))
-    variables = model.init(KEY, {"x": x})
+    x = normal(5, 3)
+    variables = started(model, {"x": x})
     back = expm(-MATRIX.astype(np.float64))
-    wanted = multivariate_normal(np.zeros(3), back @ back.T).logpdf(np.asarray(x))
-    np.testing.assert_allclose(model.log_prob.fn(variables, KEY, {"x": x}), wanted, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(model.methods["encode"](variables, KEY, x), x @ expm(MATRIX).T, rtol=1e-4, atol=1e-4)
-    z = model.methods["encode"](variables, KEY, x)
-    np.testing.assert_allclose(model.methods["decode"](variables, KEY, z), x, atol=1e-4)
-    drawn = model.sample(variables, KEY, 20_000)
+    wanted = multivariate_normal(np.zeros(3), back @ back.T).logpdf(x)
+    np.testing.assert_allclose(jax.jit(model.log_prob.fn)(variables, KEY, {"x": x}), wanted, rtol=1e-4, atol=1e-4)
+    z = jax.jit(model.methods["encode"])(variables, KEY, x)
+    np.testing.assert_allclose(z, x @ expm(MATRIX).T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(jax.jit(model.methods["decode"])(variables, KEY, z), x, atol=1e-4)
+    drawn = np.asarray(jax.jit(model.sample, static_argnums=2)(variables, KEY, 20_000))
     np.testing.assert_allclose(np.cov(drawn.T), back @ back.T, atol=0.15 * np.abs(back @ back.T).max())
 
 
 def test_log_det_is_that_of_the_jacobian():
     module, params = network(3)
-    x = jax.random.normal(KEY, (4, 3))
+    x = normal(4, 3)
     move = functools.partial(
         solvers.transport,
         lambda x, t, params: module.apply({"params": params}, x, t),
@@ -69,18 +77,23 @@ def test_log_det_is_that_of_the_jacobian():
         trace=solvers.exact_trace(),
         solve=SOLVES["fixed"],
     )
-    jacobian = jax.vmap(jax.jacfwd(lambda x: move(x[None], jnp.zeros(())).z[0]))(x)
-    ending = jax.jit(lambda x: move(x, jnp.zeros(())))(x)
-    np.testing.assert_allclose(ending.log_det, np.linalg.slogdet(jacobian)[1], rtol=1e-3, atol=1e-3)
-    back = move(ending.z, jnp.zeros(()), reverse=True)
+
+    @jax.jit
+    def everything(x):
+        jacobian = jax.vmap(jax.jacfwd(lambda x: move(x[None], jnp.zeros(())).z[0]))(x)
+        ending = move(x, jnp.zeros(()))
+        return jacobian, ending.log_det, move(ending.z, jnp.zeros(()), reverse=True)
+
+    jacobian, log_det, back = jax.device_get(everything(x))
+    np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobian)[1], rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(back.z, x, atol=1e-4)
-    np.testing.assert_allclose(back.log_det, -ending.log_det, atol=1e-3)
+    np.testing.assert_allclose(back.log_det, -log_det, atol=1e-3)
 
 
 def test_density_integrates_to_one():
     module, params = network()
     model = flows.cnf(module, shape=(2,), solve=SOLVES["fixed"], trace=solvers.exact_trace())
-    variables = model.init(KEY, {"x": jnp.zeros((4, 2))})._replace(params={"flow": params})
+    variables = started(model, {"x": normal(4, 2)})._replace(params={"flow": params})
     assert mass(jax.jit(lambda y: model.methods["density"](variables, KEY, y)), 12.0, 120) == pytest.approx(1.0, abs=2e-3)
 
 
@@ -88,13 +101,19 @@ def test_density_integrates_to_one():
 def test_estimates_have_the_exact_trace_for_their_mean(trace, variance):
     """Their variance is 2 |S|^2 for the normal, S the symmetric part of the Jacobian, less the diagonal's for signs."""
     module, params = network(3)
-    x, n = jnp.asarray([[0.3, -1.0, 0.5]]), 20_000
+    x, n = np.array([[0.3, -1.0, 0.5]], np.float32), 20_000
     f = lambda x: module.apply({"params": params}, x, jnp.float32(0.4))
-    jacobian = np.asarray(jax.jacfwd(lambda x: f(x[None])[0])(x[0]))
-    many = jnp.broadcast_to(x, (n, 3))
-    slope, estimates = trace().value(f, many, trace().probe(KEY, many.shape))
-    np.testing.assert_allclose(solvers.exact_trace().value(f, x, jnp.zeros(()))[1], [np.trace(jacobian)], rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(slope[0], f(x)[0], rtol=1e-5)
+
+    @jax.jit
+    def everything(x):
+        many = jnp.broadcast_to(x, (n, 3))
+        slope, estimates = trace().value(f, many, trace().probe(KEY, many.shape))
+        of_exact = solvers.exact_trace().value(f, x, jnp.zeros(()))[1]
+        return jax.jacfwd(lambda x: f(x[None])[0])(x[0]), slope[0], f(x)[0], estimates, of_exact
+
+    jacobian, slope, value, estimates, of_exact = (np.asarray(a) for a in everything(x))
+    np.testing.assert_allclose(of_exact, [np.trace(jacobian)], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(slope, value, rtol=1e-5)
     symmetric = 0.5 * (jacobian + jacobian.T)
     off = symmetric - np.diag(np.diag(symmetric))
     spread = np.sqrt(2 * (off**2).sum() + variance * 2 * (np.diag(symmetric) ** 2).sum())
@@ -104,11 +123,11 @@ def test_estimates_have_the_exact_trace_for_their_mean(trace, variance):
 
 def test_both_solvers_give_the_gradient_of_the_likelihood():
     module, _ = network()
-    x = jax.random.normal(KEY, (6, 2))
+    x = normal(6, 2)
     gradients = []
     for solve in SOLVES.values():
         model = flows.cnf(module, shape=(2,), solve=solve, trace=solvers.rademacher_trace())
-        variables = model.init(KEY, {"x": x})._replace(params={"flow": network()[1]})
+        variables = started(model, {"x": x})._replace(params={"flow": network()[1]})
         loss = lambda params: model.updates[0].loss(variables._replace(params=params), {"x": x}, KEY, jnp.int32(0))[0]
         gradients.append(jax.jit(jax.grad(loss))(variables.params))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), *gradients)
@@ -116,12 +135,13 @@ def test_both_solvers_give_the_gradient_of_the_likelihood():
 
 def test_a_flow_starts_as_the_identity_and_hears_its_condition():
     model = flows.cnf(flows.ConcatSquash((8,)), shape=(2,), solve=SOLVES["fixed"], trace=solvers.exact_trace(), num_classes=3)
-    batch = {"x": jax.random.normal(KEY, (4, 2)), "label": jnp.array([0, 1, 2, 0])}
-    variables = model.init(KEY, batch)
-    np.testing.assert_allclose(model.methods["encode"](variables, KEY, batch["x"], condition=batch["label"]), batch["x"], atol=1e-6)
-    moved = variables._replace(params={"flow": network(2, jnp.zeros((1, 3)))[1]})
+    x, label = normal(4, 2), np.array([0, 1, 2, 0], np.int32)
+    variables = started(model, {"x": x, "label": label})
+    np.testing.assert_allclose(jax.jit(model.methods["encode"])(variables, KEY, x, condition=label), x, atol=1e-6)
+    moved = variables._replace(params={"flow": network(2, normal(1, 3))[1]})
     other = flows.cnf(flows.ConcatSquash((16, 16)), shape=(2,), solve=SOLVES["fixed"], trace=solvers.exact_trace(), num_classes=3)
-    one, two = (other.methods["decode"](moved, KEY, batch["x"], condition=jnp.full(4, k)) for k in (0, 1))
+    decode = jax.jit(other.methods["decode"])
+    one, two = (np.asarray(decode(moved, KEY, x, condition=np.full(4, k, np.int32))) for k in (0, 1))
     assert np.abs(one - two).min() > 1e-3
 
 
@@ -130,8 +150,8 @@ def test_kinds_and_mistakes():
     assert flows.cnf(Linear(), **options).log_prob.kind == "exact"
     assert flows.cnf(Linear(), test_trace=solvers.normal_trace(), **options).log_prob.kind == "estimate"
     with pytest.raises(ValueError, match="was built for \\(2,\\)"):
-        flows.cnf(Linear(), **options).init(KEY, {"x": jnp.zeros((4, 3))})
+        started(flows.cnf(Linear(), **options), {"x": normal(4, 3)})
     with pytest.raises(ValueError, match="it must be \\(4, 2\\)"):
-        flows.cnf(Wide(), **options).init(KEY, {"x": jnp.zeros((4, 2))})
+        started(flows.cnf(Wide(), **options), {"x": normal(4, 2)})
     with pytest.raises(ValueError, match="moves \\[B, D\\]"):
-        solvers.transport(lambda x, t, w: x, (), jnp.zeros((2, 2, 1)), KEY, trace=solvers.exact_trace(), solve=SOLVES["fixed"])
+        solvers.transport(lambda x, t, w: x, (), normal(2, 2, 1), KEY, trace=solvers.exact_trace(), solve=SOLVES["fixed"])
