@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from skimage.measure import block_reduce
 
@@ -32,12 +31,11 @@ class Judge(nn.Module):
 
 def test_stages_work_on_what_the_one_before_made():
     model = poly_gan(Rule(), Judge())
-    given = conditions(jnp.asarray(X), jnp.asarray(X), jnp.array([0, 1]))
-    variables = model.init(jax.random.key(0), {"x": jnp.asarray(X), "y": given})
+    stage = np.array([0, 1], np.int32)
+    variables = jax.jit(lambda x: model.init(jax.random.key(0), {"x": x, "y": conditions(x, x, stage)}))(X)
     reference, pose, background = np.random.default_rng(1).normal(size=(3, 2, 4, 4, 1)).astype(np.float32)
     holes = (X > 0).astype(np.float32)
-    given = map(jnp.asarray, (reference, pose, background, holes))
-    found = model.methods["dress"](variables, jax.random.key(1), *given)
+    found = jax.jit(model.methods["dress"])(variables, jax.random.key(1), reference, pose, background, holes)
     first = reference + pose
     second = first * background
     third = np.where(holes == 1, 0, second) - 2 * holes
@@ -45,20 +43,20 @@ def test_stages_work_on_what_the_one_before_made():
 
 
 def test_ink_covers_and_paper_shows_what_is_behind():
-    picture, background = jnp.array([[1.0, -1.0, 0.0]]), jnp.array([[0.3, 0.3, 0.6]])
-    np.testing.assert_allclose(stitched(picture, background), [[1.0, 0.3, 0.3]], rtol=1e-6)
-    np.testing.assert_allclose(torn(background, jnp.array([[0.0, 1.0, 0.0]])), [[0.3, 0.0, 0.6]], rtol=1e-6)
+    picture, background, holes = np.array([[[1, -1, 0]], [[0.3, 0.3, 0.6]], [[0, 1, 0]]], np.float32)
+    np.testing.assert_allclose(jax.jit(stitched)(picture, background), [[1.0, 0.3, 0.3]], rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(torn)(background, holes), [[0.3, 0.0, 0.6]], rtol=1e-6)
 
 
 def test_a_shadow_is_means_of_blocks():
     expected = np.kron(block_reduce(X, (1, 2, 2, 1), np.mean), np.ones((1, 2, 2, 1)))
-    np.testing.assert_allclose(shadow(jnp.asarray(X), 2), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(shadow, static_argnums=1)(X, 2), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_what_the_stages_are_given():
     """The reference is the digit turned and never upright; holes are two blocks of 2 x 2 that may overlap."""
-    digit = jnp.asarray(np.random.default_rng(2).uniform(-1, 1, (40, 8, 8, 1)), jnp.float32)
-    part = {name: np.asarray(value) for name, value in parts(jax.random.key(0), digit).items()}
+    digit = np.random.default_rng(2).uniform(-1, 1, (40, 8, 8, 1)).astype(np.float32)
+    part = jax.device_get(jax.jit(parts)(jax.random.key(0), digit))
     turned = np.stack([np.rot90(digit, turns, axes=(1, 2)) for turns in range(4)])
     same = (turned == part["reference"][None]).all(axis=(2, 3, 4))
     assert not same[0].any() and (same.sum(axis=0) == 1).all() and (same[1:].sum(axis=1) > 0).all()
