@@ -14,6 +14,9 @@ from genjax.evaluation import features
 from genjax.training import EvalContext, System
 
 
+pytestmark = pytest.mark.xdist_group("digits_classifier")
+
+
 def context(name, samples, to_picture, data_split="train"):
     data = {"name": name, "dir": "", "test_split": "test"}
     config = ConfigDict({"data": data, "eval": {"num_samples": len(samples)}})
@@ -25,19 +28,19 @@ def context(name, samples, to_picture, data_split="train"):
         key=jax.random.key(0),
         train=batches(data_split),
         test=batches("test"),
-        sample=lambda num, condition=None: jnp.asarray(samples)[:num],
+        sample=lambda num, condition=None: jnp.asarray(samples[:num]),
         config=config,
     )
 
 
 def digits_context(samples):
-    return context("digits", samples, lambda x: jnp.asarray(x, jnp.float32) / 16.0)
+    return context("digits", samples, lambda x: np.asarray(x, np.float32) / 16)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
+def cache(classifier_cache):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(classifier_cache))
         yield
 
 

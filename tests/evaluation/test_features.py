@@ -11,18 +11,17 @@ from genjax.data import SourceInfo, from_arrays, open_source
 from genjax.evaluation import features
 
 
+pytestmark = pytest.mark.xdist_group("digits_classifier")
+
+
 @pytest.fixture(scope="module")
 def digits():
     return {"train": open_source("digits", "train"), "test": open_source("digits", "test")}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("features")
-
-
-@pytest.fixture(scope="module")
-def classifier(digits, folder):
+def classifier(digits, classifier_cache):
+    folder = classifier_cache / "genjax" / "features"
     return features.load_classifier(features.DIGITS, **digits, fit=train_by_engine, folder=folder)
 
 
@@ -56,18 +55,22 @@ def test_features_are_what_the_classes_are_read_from(classifier, digits):
     assert LogisticRegression(max_iter=1000).fit(train, labels[0]).score(test, labels[1]) > 0.97
 
 
-def test_second_time_comes_from_the_file_bit_for_bit(classifier, digits, folder):
-    again = features.load_classifier(features.DIGITS, **digits, fit=unexpected, folder=folder)
-    assert again.name == classifier.name and again.accuracy == classifier.accuracy
-    jax.tree.map(np.testing.assert_array_equal, again.variables, classifier.variables)
+@pytest.fixture
+def first(digits, tmp_path):
+    """A classifier as it was fitted, which no file has held yet."""
+    return features.load_classifier(features.DIGITS, **digits, fit=untrained, folder=tmp_path)
 
 
-def test_damaged_file_is_made_again(digits, tmp_path):
-    load = lambda: features.load_classifier(features.DIGITS, **digits, fit=untrained, folder=tmp_path)
-    first = load()
+def test_second_time_comes_from_the_file_bit_for_bit(first, digits, tmp_path):
+    again = features.load_classifier(features.DIGITS, **digits, fit=unexpected, folder=tmp_path)
+    assert again.name == first.name and again.accuracy == first.accuracy
+    jax.tree.map(np.testing.assert_array_equal, again.variables, first.variables)
+
+
+def test_damaged_file_is_made_again(first, digits, tmp_path):
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-10])
-    again = load()
+    again = features.load_classifier(features.DIGITS, **digits, fit=untrained, folder=tmp_path)
     jax.tree.map(np.testing.assert_array_equal, again.variables, first.variables)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
