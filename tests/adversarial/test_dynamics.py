@@ -59,7 +59,7 @@ def test_averages_of_a_circling_path_arrive_like_one_over_t():
     """A sum of powers of eigenvalues on the unit circle is bounded, so t times the average is."""
     path = path_of(alternating, steps=2000)
     with jax.enable_x64(True):
-        mean = jax.tree.map(np.asarray, averaged(path))
+        mean = jax.device_get(jax.jit(averaged)(path))
     radius = np.hypot(mean.x, mean.y)
     np.testing.assert_allclose(mean.x[500], path.x[:501].mean(), rtol=1e-9)
     bound = 2 * abs(START) / abs(np.exp(1j * 2 * np.arcsin(ETA / 2)) - 1)  # the eigenvalues are exp(+- 2 i asin(eta/2))
@@ -77,9 +77,10 @@ def test_a_game_with_an_attracting_equilibrium_is_solved_by_all():
 @pytest.mark.parametrize("step", [simultaneous, alternating, extragradient])
 def test_vectors_play_their_coordinates_games(step):
     """<x, y> is a sum of games in one coordinate each."""
-    start = Players(jnp.array([0.8, -0.1]), jnp.array([-0.5, 0.4]))
-    path = play_game(step, bilinear, start, 0.2, steps=5)
+    start = Players(np.array([0.8, -0.1], np.float32), np.array([-0.5, 0.4], np.float32))
+    play = jax.jit(partial(play_game, step, bilinear, steps=5))
+    path = jax.device_get(play(start, 0.2))
     for i in range(2):
-        alone = play_game(step, bilinear, Players(start.x[i], start.y[i]), 0.2, steps=5)
+        alone = play(Players(start.x[i], start.y[i]), 0.2)
         np.testing.assert_allclose(path.x[:, i], alone.x, rtol=1e-6)
         np.testing.assert_allclose(path.y[:, i], alone.y, rtol=1e-6)

@@ -1,8 +1,9 @@
 """SAD-GAN's planes of keys, a drive that feeds on its own frames, and a controller that learns from real frames."""
 
+import functools
+
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from genjax.adversarial import sad_gan, with_key
@@ -34,16 +35,20 @@ class Brightness(nn.Module):
         return nn.Dense(3)((after - frames[..., -1:]).mean(axis=(1, 2)))
 
 
+planes = jax.jit(with_key, static_argnums=2)
+
+
+@functools.cache
 def model_and_variables():
     model = sad_gan(Fade(), Mean(), Brightness(), num_frames=2, num_keys=3)
-    frames = jax.random.normal(jax.random.key(0), (2, 4, 4, 2))
-    label = jnp.array([2, 0])
-    batch = {"x": frames[..., :1], "y": with_key(frames, label, 3), "label": label}
-    return model, model.init(jax.random.key(1), batch), batch, frames
+    frames = np.random.default_rng(0).normal(size=(2, 4, 4, 2)).astype(np.float32)
+    label = np.array([2, 0], np.int32)
+    batch = {"x": frames[..., :1], "y": np.asarray(planes(frames, label, 3)), "label": label}
+    return model, jax.jit(model.init)(jax.random.key(1), batch), batch, frames
 
 
 def test_a_key_is_a_plane():
-    found = np.asarray(with_key(jnp.full((2, 3, 3, 1), 5.0), jnp.array([1, 0]), 2))
+    found = np.asarray(planes(np.full((2, 3, 3, 1), 5, np.float32), np.array([1, 0], np.int32), 2))
     np.testing.assert_array_equal(found[0], np.broadcast_to([5.0, 0.0, 1.0], (3, 3, 3)))
     np.testing.assert_array_equal(found[1], np.broadcast_to([5.0, 1.0, 0.0], (3, 3, 3)))
 
@@ -52,8 +57,8 @@ def test_a_drive_is_the_recursion():
     """x_t = x_{t-1} / 3 + x_{t-2} / 6 + k_t / 10, by a loop in numpy."""
     model, variables, _, frames = model_and_variables()
     keys = np.array([[0, 1, 2], [2, 2, 1]])
-    driven = model.methods["drive"](variables, jax.random.key(2), frames, jnp.asarray(keys))
-    seen = list(np.moveaxis(np.asarray(frames), -1, 0))
+    driven = jax.jit(model.methods["drive"])(variables, jax.random.key(2), frames, keys)
+    seen = list(np.moveaxis(frames, -1, 0))
     for pressed in keys.T:
         seen.append(seen[-1] / 3 + seen[-2] / 6 + pressed[:, None, None] / 10)
     np.testing.assert_allclose(driven, np.stack(seen[2:], axis=1), rtol=1e-5, atol=1e-6)
@@ -64,10 +69,10 @@ def test_the_controller_learns_from_real_frames_alone():
     from sklearn.metrics import log_loss
 
     model, variables, batch, frames = model_and_variables()
-    loss, key = model.updates[2].loss, jax.random.key(3)
+    loss, key = jax.jit(model.updates[2].loss), jax.random.key(3)
     assert model.updates[2].players == ("controller",)
-    log_p = model.methods["control"](variables, key, frames, batch["x"])
-    value, _ = loss(variables, batch, key, jnp.int32(0))
+    log_p = np.asarray(jax.jit(model.methods["control"])(variables, key, frames, batch["x"]))
+    value, _ = loss(variables, batch, key, np.int32(0))
     np.testing.assert_allclose(value, log_loss([2, 0], np.exp(log_p), labels=[0, 1, 2]), rtol=1e-5)
-    other = variables._replace(params={**variables.params, "generator": {"a": jnp.float32(9.0)}})
-    np.testing.assert_array_equal(loss(other, batch, key, jnp.int32(0))[0], value)
+    other = variables._replace(params={**variables.params, "generator": {"a": np.float32(9.0)}})
+    np.testing.assert_array_equal(loss(other, batch, key, np.int32(0))[0], value)
