@@ -1,4 +1,4 @@
-"""StyleGAN2: its networks' published sizes, what styles and noise do to a picture, and its lazy terms by other means."""
+"""StyleGAN2: its networks' published sizes, what styles and noise do to a picture, its lazy terms by other means."""
 
 import functools
 
@@ -22,7 +22,9 @@ from genjax.adversarial import (
 )
 
 FEATURES, SIDES, LATENT, STYLE = (4, 3), (4, 8, 8), 3, 5
-BATCH = {"x": jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)), jnp.float32)}
+BATCH = {"x": np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype(np.float32)}
+zeros = functools.partial(np.zeros, dtype=np.float32)
+noise_of = jax.jit(draw_noise, static_argnums=(1, 2))
 
 
 def build(**options):
@@ -38,8 +40,8 @@ def trained():
     random = np.random.default_rng(1)
     near = lambda leaf: np.asarray(leaf) + 0.3 * random.normal(size=leaf.shape).astype(np.float32)
     synthesis = jax.tree.map(near, variables.params["synthesis"])
-    state = {**variables.state, "w_mean": jnp.asarray(random.normal(size=STYLE), jnp.float32)}
-    state["path_mean"] = jnp.float32(0.7)
+    state = {**variables.state, "w_mean": random.normal(size=STYLE).astype(np.float32)}
+    state["path_mean"] = np.float32(0.7)
     return model, variables._replace(params={**variables.params, "synthesis": synthesis}, state=state)
 
 
@@ -55,15 +57,17 @@ def test_numbers_of_parameters_are_the_published_ones():
     features = (512, 512, 512, 512, 512, 256, 128, 64, 32)
     count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))
     key = jax.random.key(0)
-    mapping = jax.eval_shape(lambda: MappingNetwork().init(key, jnp.zeros((1, 512))))
+    mapping = jax.eval_shape(lambda: MappingNetwork().init(key, zeros((1, 512))))
     noise = jax.eval_shape(lambda: draw_noise(key, 1, SkipSynthesis(features).noise_sides))
-    styles = jnp.zeros((1, num_styles(features), 512))
+    styles = zeros((1, num_styles(features), 512))
     drawn = jax.eval_shape(lambda n: SkipSynthesis(features, 3).init(key, styles, n), noise)
     assert num_styles(features) == 18 and [n.shape[1] for n in noise[:5]] == [4, 8, 8, 16, 16]
     assert count(mapping) == 8 * (512 * 512 + 512)
     assert count(mapping) + count(drawn) == 30_370_060
     score = ResidualDiscriminator(features)
-    shapes = jax.eval_shape(lambda: score.init(key, jnp.zeros((4, 1024, 1024, 3)), train=True))
+    shapes = jax.eval_shape(
+        lambda x: score.init(key, x, train=True), jax.ShapeDtypeStruct((4, 1024, 1024, 3), "float32")
+    )
     assert count(shapes) == 29_012_513
 
 
@@ -71,7 +75,7 @@ def test_a_style_reaches_its_own_layer_and_those_above(trained):
     """8 x 8: styles 0 (4 x 4), 1 (its colours and the first of 8 x 8), 2, 3 (colours alone)."""
     _, variables = trained
     random = np.random.default_rng(2)
-    ws, noise = random.normal(size=(1, 4, STYLE)).astype(np.float32), draw_noise(jax.random.key(1), 1, SIDES)
+    ws, noise = random.normal(size=(1, 4, STYLE)).astype(np.float32), noise_of(jax.random.key(1), 1, SIDES)
     base = np.asarray(synthesis()(variables, ws, noise))
     moved = []
     for layer in range(4):
@@ -95,10 +99,8 @@ def test_scaling_a_style_changes_colours_alone(trained):
     doubled = jax.tree_util.tree_map_with_path(
         lambda path, leaf: 2 * leaf if "style" in str(path) and "conv_" in str(path) else leaf, params
     )
-    ws, noise = (
-        np.random.default_rng(3).normal(size=(2, 4, STYLE)).astype(np.float32),
-        draw_noise(jax.random.key(1), 1, SIDES),
-    )
+    ws = np.random.default_rng(3).normal(size=(2, 4, STYLE)).astype(np.float32)
+    noise = noise_of(jax.random.key(1), 1, SIDES)
     run = lambda p: np.asarray(synthesis()(variables._replace(params={"synthesis": p}), ws, noise))
     np.testing.assert_allclose(run(doubled), run(params), rtol=1e-4, atol=1e-5)
     brighter = jax.tree_util.tree_map_with_path(
@@ -111,7 +113,7 @@ def test_scaling_a_style_changes_colours_alone(trained):
 
 def test_methods_agree(trained):
     model, variables = trained
-    key, z = jax.random.key(4), jax.random.normal(jax.random.key(5), (3, LATENT))
+    key, z = jax.random.key(4), np.random.default_rng(5).normal(size=(3, LATENT)).astype(np.float32)
     m = {name: functools.partial(f, variables, key) for name, f in model.methods.items()}
 
     @jax.jit
@@ -135,27 +137,28 @@ def test_methods_agree(trained):
 def test_psi_0_is_one_picture_and_psi_is_traced(trained):
     model, variables = trained
     sample = jax.jit(lambda v, psi: model.sample(v, jax.random.key(6), 3, psi=psi))
-    mean = jnp.broadcast_to(variables.state["w_mean"], (3, num_styles(FEATURES), STYLE))
-    noise = draw_noise(jax.random.split(jax.random.key(6))[1], 3, SIDES)
-    np.testing.assert_allclose(sample(variables, 0.0), synthesis()(variables, mean, noise), rtol=1e-4, atol=1e-5)
-    assert np.abs(sample(variables, 1.0) - sample(variables, 0.0)).max() > 1e-2
+    mean = np.tile(variables.state["w_mean"], (3, num_styles(FEATURES), 1))
+    noise = jax.jit(lambda key: draw_noise(jax.random.split(key)[1], 3, SIDES))(jax.random.key(6))
+    none, whole = (np.asarray(sample(variables, psi)) for psi in (0.0, 1.0))
+    np.testing.assert_allclose(none, synthesis()(variables, mean, noise), rtol=1e-4, atol=1e-5)
+    assert np.abs(whole - none).max() > 1e-2
     assert sample._cache_size() == 1
     with pytest.raises(ValueError, match="unconditional"):
-        model.sample(variables, jax.random.key(0), 2, condition=jnp.zeros(2))
+        model.sample(variables, jax.random.key(0), 2, condition=zeros(2))
 
 
 def test_truncation_and_mixing_by_hand():
     w = np.random.default_rng(7).normal(size=(2, 3)).astype(np.float32)
-    mixed = np.asarray(mix_styles(jnp.asarray(w), jnp.asarray(-w), jnp.asarray([1, 3]), 3))
+    mixed = np.asarray(jax.jit(mix_styles, static_argnums=3)(w, -w, np.array([1, 3], np.int32), 3))
     np.testing.assert_array_equal(mixed[0], [w[0], -w[0], -w[0]])
     np.testing.assert_array_equal(mixed[1], [w[1]] * 3)
-    mean = jnp.asarray([1.0, 2.0, 3.0])
-    found = np.asarray(truncate(jnp.asarray(mixed), mean, jnp.asarray([0.0, 0.5, 1.0])))
+    mean, psi = np.array([[1, 2, 3], [0, 0.5, 1]], np.float32)
+    found = np.asarray(jax.jit(truncate)(mixed, mean, psi))
     np.testing.assert_allclose(found[:, 0], [[1, 2, 3]] * 2)
     np.testing.assert_allclose(found[:, 1], (mixed[:, 1] + [1, 2, 3]) / 2, rtol=1e-6)
     np.testing.assert_allclose(found[:, 2], mixed[:, 2], rtol=1e-6)
     with pytest.raises(ValueError, match="Styles to mix"):
-        mix_styles(jnp.zeros((2, 3)), jnp.zeros((1, 3)), jnp.zeros(2, jnp.int32), 4)
+        mix_styles(zeros((2, 3)), zeros((1, 3)), np.zeros(2, np.int32), 4)
 
 
 def test_updates_are_lazy_and_share_optimizers():
@@ -171,23 +174,17 @@ def test_updates_are_lazy_and_share_optimizers():
 
 
 def test_r1_is_the_gradient_by_finite_differences(trained):
-    """16 gamma/2 |grad D|^2, the gradient along 3 random directions and over all 64 pixels of one example."""
+    """16 gamma/2 |grad D|^2, pixel by pixel of all examples, in float64."""
     model, variables = trained
     r1 = next(u for u in model.updates if u.name == "r1")
     value, aux = jax.jit(r1.loss)(variables, BATCH, jax.random.key(8), 0)
     with jax.enable_x64(True):
         wide = jax.tree.map(lambda a: np.asarray(a, np.float64), variables.params["discriminator"])
         x = np.asarray(BATCH["x"], np.float64)
-        total = jax.jit(
-            lambda x: (
-                ResidualDiscriminator(FEATURES, group=2, dtype=jnp.float64).apply({"params": wide}, x, train=True).sum()
-            )
-        )
-        gradient = np.zeros(x.size)
-        for i in range(x.size):
-            step = np.zeros(x.size)
-            step[i] = 1e-5
-            gradient[i] = (total(x + step.reshape(x.shape)) - total(x - step.reshape(x.shape))) / 2e-5
+        score = ResidualDiscriminator(FEATURES, group=2, dtype=jnp.float64)
+        total = lambda x: score.apply({"params": wide}, x, train=True).sum()
+        steps = 1e-5 * np.eye(x.size).reshape(x.size, *x.shape)
+        gradient = np.asarray(jax.jit(jax.vmap(lambda step: total(x + step) - total(x - step)))(steps)) / 2e-5
     penalty = 3.0 / 2 * (gradient**2).sum() / len(x)
     np.testing.assert_allclose(aux.metrics["penalty"], penalty, rtol=1e-3)
     np.testing.assert_allclose(value, 16 * penalty, rtol=1e-3)
@@ -197,7 +194,7 @@ def test_path_length_term_is_lazy_and_its_mean_moves(trained):
     model, variables = trained
     path = next(u for u in model.updates if u.name == "path_length")
     of = lambda v, k: jax.value_and_grad(lambda p: path.loss(v._replace(params=p), BATCH, k, 0), has_aux=True)(v.params)
-    (value, aux), gradient = jax.jit(of)(variables, jax.random.key(9))
+    (value, aux), gradient = jax.device_get(jax.jit(of)(variables, jax.random.key(9)))
     found = aux.metrics
     np.testing.assert_allclose(aux.state["path_mean"], 0.7 + 0.01 * (found["length"] - 0.7), rtol=1e-6)
     np.testing.assert_allclose(value, 2 * 4 * found["penalty"], rtol=1e-6)
@@ -209,12 +206,12 @@ def test_path_length_term_is_lazy_and_its_mean_moves(trained):
 def test_path_lengths_of_the_synthesis_are_its_jacobians_norm(trained):
     """E |J^T y|^2 over y ~ N(0, I / (H W)) is |J|^2 / (H W), and over styles the mean of K is taken."""
     _, variables = trained
-    noise = draw_noise(jax.random.key(1), 1, SIDES)
-    ws = jnp.asarray(np.random.default_rng(2).normal(size=(1, 4, STYLE)), jnp.float32)
+    noise, random = noise_of(jax.random.key(1), 1, SIDES), np.random.default_rng(2)
+    ws = random.normal(size=(1, 4, STYLE)).astype(np.float32)
     draw = lambda ws: synthesis()(variables, ws, noise)
     jacobian = np.asarray(jax.jit(jax.jacfwd(draw))(ws))[0, :, :, 0, 0]
-    many = jnp.repeat(ws, 1000, axis=0)
-    directions = jax.random.normal(jax.random.key(3), (1000, 8, 8, 1)) / 8
+    many = np.repeat(ws, 1000, axis=0)
+    directions = random.normal(size=(1000, 8, 8, 1)).astype(np.float32) / 8
     squares = np.asarray(jax.jit(lambda y: path_lengths(draw, many, y))(directions)) ** 2
     expected = (jacobian**2).sum() / 64 / 4
     np.testing.assert_allclose(squares.mean(), expected, atol=4 * squares.std() / np.sqrt(1000))
@@ -226,7 +223,8 @@ def test_mean_of_w_follows_the_mapping(trained):
     generate = next(u for u in model.updates if u.name == "generate")
     _, aux = jax.jit(generate.loss)(variables, BATCH, jax.random.key(10), 0)
     new = (np.asarray(aux.state["w_mean"]) - 0.995 * np.asarray(variables.state["w_mean"])) / 0.005
-    w = jax.jit(model.methods["map"])(variables, None, jax.random.normal(jax.random.key(11), (4000, LATENT)))
+    z = np.random.default_rng(11).normal(size=(4000, LATENT)).astype(np.float32)
+    w = jax.jit(model.methods["map"])(variables, None, z)
     spread = np.asarray(w).std(axis=0) / np.sqrt(8)  # eight latents for four pictures with two styles each
     assert (np.abs(new - np.asarray(w).mean(axis=0)) < 5 * spread + 1e-3).all()
 
@@ -234,11 +232,11 @@ def test_mean_of_w_follows_the_mapping(trained):
 def test_pictures_of_another_size_are_refused():
     key, shape = jax.random.key(0), jax.eval_shape
     with pytest.raises(ValueError, match="makes pictures"):
-        shape(build().init, key, {"x": jnp.zeros((2, 16, 16, 1))})
+        shape(build().init, key, {"x": zeros((2, 16, 16, 1))})
     with pytest.raises(ValueError, match="are for pictures of 8 x 8"):
-        shape(lambda x: ResidualDiscriminator(FEATURES).init(key, x, train=True), jnp.zeros((2, 4, 4, 1)))
+        shape(lambda x: ResidualDiscriminator(FEATURES).init(key, x, train=True), zeros((2, 4, 4, 1)))
     with pytest.raises(ValueError, match="take styles"):
-        shape(lambda ws: SkipSynthesis(FEATURES).init(key, ws, ()), jnp.zeros((2, 3, STYLE)))
+        shape(lambda ws: SkipSynthesis(FEATURES).init(key, ws, ()), zeros((2, 3, STYLE)))
 
 
 def test_adain_sets_mean_and_deviation_of_each_map():
@@ -251,7 +249,7 @@ def test_adain_sets_mean_and_deviation_of_each_map():
         np.corrcoef(y[0, :, :, 1].ravel(), x[0, :, :, 1].ravel())[0, 1], np.sign(scale[0, 1]), rtol=1e-5
     )
     with pytest.raises(ValueError, match="AdaIN takes"):
-        adain(jnp.zeros((2, 5, 4, 3)), jnp.zeros(3), jnp.zeros(3))
+        adain(zeros((2, 5, 4, 3)), zeros(3), zeros(3))
 
 
 def test_number_of_parameters_of_stylegan():
@@ -260,8 +258,8 @@ def test_number_of_parameters_of_stylegan():
     count = lambda tree: sum(leaf.size for leaf in jax.tree.leaves(tree))
     network = AdaINSynthesis(features, 3)
     noise = jax.eval_shape(lambda: draw_noise(key, 1, network.noise_sides))
-    drawn = jax.eval_shape(lambda n: network.init(key, jnp.zeros((1, 18, 512)), n), noise)
-    mapping = jax.eval_shape(lambda: MappingNetwork().init(key, jnp.zeros((1, 512))))
+    drawn = jax.eval_shape(lambda n: network.init(key, zeros((1, 18, 512)), n), noise)
+    mapping = jax.eval_shape(lambda: MappingNetwork().init(key, zeros((1, 512))))
     assert round((count(drawn) + count(mapping)) / 1e6, 1) == 26.2
 
 
