@@ -11,16 +11,21 @@ from genjax.nn import Conv, ConvTranspose, conv2d, conv2d_transpose
 
 
 def arrays(kernel, shape=(2, 5, 6, 3), features=4):
-    x = jax.random.normal(jax.random.key(0), shape)
-    return x, jax.random.normal(jax.random.key(1), (kernel, kernel, shape[-1], features))
+    rng = np.random.default_rng(0)
+    return normal(rng, shape), normal(rng, (kernel, kernel, shape[-1], features))
+
+
+def normal(rng, shape):
+    return rng.normal(size=shape).astype(np.float32)
 
 
 def same_with_gradients(ours, theirs, *arguments):
     """Compare values and, under a weighting that no symmetry hides, gradients by every argument."""
     shape = jax.eval_shape(theirs, *arguments).shape
-    weights = jax.random.normal(jax.random.key(2), shape)
-    both = lambda f: jax.jit(jax.value_and_grad(lambda a: (jnp.sum(f(*a) * weights), f(*a)), has_aux=True))(arguments)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), both(ours), both(theirs))
+    weights = normal(np.random.default_rng(2), shape)
+    graded = lambda f: jax.value_and_grad(lambda a: (jnp.sum(f(*a) * weights), f(*a)), has_aux=True)
+    both = jax.jit(lambda a: (graded(ours)(a), graded(theirs)(a)))(arguments)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), *both)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +57,8 @@ def test_modules_are_those_of_linen(bias):
         assert jax.tree.map(jnp.shape, shapes(ours)) == jax.tree.map(jnp.shape, shapes(theirs))
         rng = np.random.default_rng(0)
         variables = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes(theirs))
-        run = lambda module: jax.jit(module.apply)(variables, x)
-        np.testing.assert_allclose(run(ours), run(theirs), rtol=2e-5, atol=2e-5)
+        both = jax.jit(lambda variables, x: (ours.apply(variables, x), theirs.apply(variables, x)))(variables, x)
+        np.testing.assert_allclose(*both, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("platform, convolutions", [("cpu", 0), ("cuda", 3), ("tpu", 3)])
@@ -74,8 +79,9 @@ def test_derivatives_inside_a_loop_and_forwards():
         body = lambda h, _: (jnp.tanh(convolve(h, kernel)), None)
         return lambda x: jnp.sum(lax.scan(body, x, None, length=2)[0] ** 2)
 
-    np.testing.assert_allclose(jax.grad(looped(conv2d))(x), jax.grad(looped(reference))(x), atol=1e-4)
-    tangents = lambda convolve: jax.jvp(lambda k: convolve(x, k), (kernel,), (kernel**2,))[1]
+    gradient = lambda convolve: jax.jit(jax.grad(looped(convolve)))(x)
+    np.testing.assert_allclose(gradient(conv2d), gradient(reference), atol=1e-4)
+    tangents = lambda convolve: jax.jit(lambda k: jax.jvp(lambda k: convolve(x, k), (k,), (k**2,))[1])(kernel)
     np.testing.assert_allclose(tangents(conv2d), tangents(reference), atol=1e-4)
 
 

@@ -24,10 +24,10 @@ from genjax.nn.row_buffer import Place, empty_cache, neighbours
 def test_it_is_the_masked_convolution_of_lax_with_its_gradients(size, centre, stride):
     """The mask of the paper: ones in raster order up to the centre, zeros after it."""
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(2, 6, 5, 3)), jnp.float32)
-    full = jnp.asarray(rng.normal(size=(size, size, 3, 4)), jnp.float32)
+    x = rng.normal(size=(2, 6, 5, 3)).astype(np.float32)
+    full = rng.normal(size=(size, size, 3, 4)).astype(np.float32)
     open_taps = np.arange(size * size) < size * size // 2 + centre
-    mask = jnp.asarray(open_taps.reshape(size, size, 1, 1), jnp.float32)
+    mask = open_taps.reshape(size, size, 1, 1).astype(np.float32)
     taps, pad = raster_taps(size, centre=centre), size // 2
 
     def theirs(x, full):
@@ -36,10 +36,11 @@ def test_it_is_the_masked_convolution_of_lax_with_its_gradients(size, centre, st
 
     ours = lambda x, full: causal_conv(x, full.reshape(size * size, 3, 4)[: len(taps)], taps, stride=stride)
     elsewhere = lambda x, full: _dense_convolution(x, full.reshape(size * size, 3, 4)[: len(taps)], taps, stride)
-    weights = jax.random.normal(jax.random.key(1), jax.eval_shape(theirs, x, full).shape)
-    both = lambda f: jax.jit(jax.value_and_grad(lambda a: jnp.sum(f(*a) * weights)))((x, full))
-    for mine in (ours, elsewhere):
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), both(mine), both(theirs))
+    weights = rng.normal(size=jax.eval_shape(theirs, x, full).shape).astype(np.float32)
+    graded = lambda f: jax.value_and_grad(lambda a: jnp.sum(f(*a) * weights))
+    *mine, expected = jax.jit(lambda a: [graded(f)(a) for f in (ours, elsewhere, theirs)])((x, full))
+    for found in mine:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, expected)
 
 
 def test_colours_see_those_before_and_on_features_their_own():
@@ -54,9 +55,14 @@ def test_colours_see_those_before_and_on_features_their_own():
 
 def test_the_colour_mask_holds_at_the_pixel_itself_alone():
     conv = CausalConv(3, raster_taps(3, centre=True), ChannelOrder((0, 1, 2), (0, 1, 2), strict=True))
-    x = jax.random.normal(jax.random.key(0), (1, 3, 3, 3))
-    variables = conv.init(jax.random.key(1), x, mutable=["params"])
-    jacobian = jax.jacfwd(lambda x: conv.apply(variables, x)[0, 1, 1])(x)[:, 0] != 0
+    x = np.random.default_rng(0).normal(size=(1, 3, 3, 3)).astype(np.float32)
+
+    @jax.jit
+    def differentiated(x):
+        variables = conv.init(jax.random.key(1), x, mutable=["params"])
+        return jax.jacfwd(lambda x: conv.apply(variables, x)[0, 1, 1])(x)
+
+    jacobian = np.asarray(differentiated(x))[:, 0] != 0
     np.testing.assert_array_equal(jacobian[:, 1, 1], np.tril(np.ones((3, 3), bool), -1))
     assert jacobian[:, 0].all() and jacobian[:, 1, 0].all() and not jacobian[:, 2].any() and not jacobian[:, 1, 2].any()
 
@@ -75,9 +81,9 @@ def test_a_row_at_a_time_is_the_whole_map(taps, stride):
 
 
 def assert_places_are_the_map(conv, remembering, by_rows):
-    x = jax.random.normal(jax.random.key(0), (2, 4, 6, 3))
-    params = conv.init(jax.random.key(1), x, mutable=["params"])["params"]
-    whole = conv.apply({"params": params}, x)
+    x = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    whole, variables = jax.jit(lambda x: conv.init_with_output(jax.random.key(1), x, mutable=["params"]))(x)
+    params = variables["params"]
 
     def place(cache, at):
         part = x
@@ -87,26 +93,29 @@ def assert_places_are_the_map(conv, remembering, by_rows):
         y, changed = conv.apply({"params": params, "cache": cache}, part, at, mutable=["cache"])
         return changed.get("cache", {}), y
 
-    rows, columns = (part.reshape(-1) for part in jnp.mgrid[:4, :6])
-    places = Place(jnp.arange(4)) if by_rows else Place(rows, columns)
-    made = jax.jit(lambda cache: lax.scan(place, cache, places)[1])(empty_cache(conv, params, x))
-    made = jnp.moveaxis(made, 0, 1).reshape(2, 4, -1, 4)
+    rows, columns = (part.reshape(-1).astype(np.int32) for part in np.mgrid[:4, :6])
+    places = Place(np.arange(4, dtype=np.int32)) if by_rows else Place(rows, columns)
+    made = jax.jit(lambda x: lax.scan(place, empty_cache(conv, params, x), places)[1])(x)
+    made = np.moveaxis(np.asarray(made), 0, 1).reshape(2, 4, -1, 4)
     np.testing.assert_allclose(made[:, :: conv.stride], whole, rtol=1e-5, atol=1e-5)
 
 
 def test_mistakes_are_told():
-    x = jnp.zeros((1, 3, 3, 2))
+    x, zeros = np.zeros((1, 3, 3, 2), np.float32), lambda *shape: np.zeros(shape, np.float32)
     with pytest.raises(ValueError, match="odd size"):
         raster_taps(4, centre=True)
     with pytest.raises(ValueError, match="rows below"):
-        causal_conv(x, jnp.zeros((1, 2, 4)), ((1, 0),))
+        causal_conv(x, zeros(1, 2, 4), ((1, 0),))
     with pytest.raises(ValueError, match="must be"):
-        causal_conv(x, jnp.zeros((2, 2, 4)), HERE)
+        causal_conv(x, zeros(2, 2, 4), HERE)
     with pytest.raises(ValueError, match="empty_cache"):
         conv = CausalConv(1, row_taps(3, centre=True))
-        params = conv.init(jax.random.key(0), x, mutable=["params"])
-        conv.apply(params, x[:, 0, 0], Place(jnp.int32(0), jnp.int32(0)), mutable=["cache"])
+        params = jax.eval_shape(lambda: conv.init(jax.random.key(0), x, mutable=["params"]))
+        at = Place(np.int32(0), np.int32(0))
+        jax.eval_shape(lambda params: conv.apply(params, x[:, 0, 0], at, mutable=["cache"]), params)
 
 
 def test_no_more_is_multiplied_than_is_open():
-    assert neighbours(jnp.zeros((1, 4, 4, 2)), raster_taps(7, centre=False)).shape == (1, 4, 4, 24 * 2)
+    x = np.zeros((1, 4, 4, 2), np.float32)
+    gathered = jax.eval_shape(lambda x: neighbours(x, raster_taps(7, centre=False)), x)
+    assert gathered.shape == (1, 4, 4, 24 * 2)
