@@ -21,7 +21,7 @@ DIMS, LATENTS = 5, 2
 
 def batches(x, size):
     """Cut x into batches, the last as short as it comes."""
-    return [{"x": jnp.asarray(x[start : start + size])} for start in range(0, len(x), size)]
+    return [{"x": x[start : start + size]} for start in range(0, len(x), size)]
 
 
 def test_bits_are_the_length_of_a_code():
@@ -94,9 +94,9 @@ def linear_vae(decoder, x):
     encoder = {"Dense_0": {"kernel": kernel, "bias": -decoder.bias @ kernel}}
     encoder["log_std"] = 0.5 * np.log(np.diag(covariance))
     params = {"encoder": encoder, "decoder": {"kernel": decoder.weights.T, "bias": decoder.bias}}
-    params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), params)
-    initial = jax.eval_shape(model.init, jax.random.key(0), {"x": jnp.zeros((1, DIMS))})
-    assert jax.tree.map(jnp.shape, params) == jax.tree.map(lambda leaf: leaf.shape, dict(initial.params))
+    params = jax.tree.map(lambda leaf: leaf.astype(np.float32), params)
+    initial = jax.eval_shape(model.init, jax.random.key(0), {"x": np.zeros((1, DIMS), np.float32)})
+    assert jax.tree.map(np.shape, params) == jax.tree.map(lambda leaf: leaf.shape, dict(initial.params))
     return model, Variables(params)
 
 

@@ -86,13 +86,13 @@ def test_the_classifiers_layers_are_those_it_classifies_by():
     np.testing.assert_allclose(layers[-1], features, rtol=1e-5, atol=1e-6)
     distance = jax.jit(lambda a, b: lpips.classifier_distance(recipe, params, a, b))
     np.testing.assert_allclose(distance(x, x), 0.0, atol=1e-6)
-    assert np.all(distance(x, x[::-1]) > 1e-3)
+    assert (np.asarray(distance(x, x[::-1])) > 1e-3).all()
     assert np.isfinite(jax.jit(jax.grad(lambda a: jnp.sum(distance(a, x))))(np.zeros_like(x))).all()
 
 
 def test_pictures_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="same"):
-        lpips.classifier_distance(DIGITS, {}, jnp.zeros((2, 8, 8, 1)), jnp.zeros((2, 8, 8)))
+        lpips.classifier_distance(DIGITS, {}, np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8)))
     weights = lpips.LpipsWeights((), (), ())
     with pytest.raises(ValueError, match="at least 16"):
-        lpips.lpips(weights, jnp.zeros((2, 8, 8, 1)), jnp.zeros((2, 8, 8, 1)))
+        lpips.lpips(weights, np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8, 1)))
