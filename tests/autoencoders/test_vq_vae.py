@@ -16,6 +16,7 @@ from genjax import autoencoders as ae
 from genjax.autoregressive.categorical import softmax_head
 from genjax.autoregressive.raster import raster_model
 from genjax.contract import Variables
+from tests.autoregressive.raster_checks import filled, random_variables
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(1).normal(size=(6, 4, 4, 1)).astype(np.float32)
@@ -121,14 +122,10 @@ class SecondStage:
         )
         self.label = np.arange(6, dtype=np.int32) % 3
         self.batch = {"x": X, "label": self.label}
-        variables = jax.jit(self.model.init)(KEY, self.batch, vq=self.frozen)
-        self.variables = variables._replace(params=perturbed(variables.params, 0.7))
+        init = lambda frozen: self.model.init(KEY, self.batch, vq=frozen)
+        state = jax.jit(lambda frozen: init(frozen).state)(self.frozen)
+        self.variables = Variables(filled(jax.eval_shape(init, self.frozen).params), state)
         self.prior_log_prob = jax.jit(prior.log_prob.fn)
-
-
-def perturbed(params, scale):
-    random = np.random.default_rng(0)
-    return jax.tree.map(lambda x: np.asarray(x) + scale * random.normal(size=x.shape).astype(np.float32), params)
 
 
 @functools.cache
@@ -197,8 +194,7 @@ def test_code_pixelcnn_sees_codes_before_and_no_other_and_samples_incrementally_
     random = np.random.default_rng(0)
     maps = random.normal(size=(3, 2, 3, 2)).astype(np.float32)
     x = random.integers(0, levels, (3, *shape), np.int32)
-    variables = jax.jit(model.init)(KEY, {"x": x, "condition": maps})
-    variables = variables._replace(params=perturbed(variables.params, 0.3))
+    variables = random_variables(model, {"x": x, "condition": maps})
     outputs = jax.jit(lambda x: model.methods["outputs"](variables, KEY, x, condition=maps))
     before = np.asarray(outputs(x)).reshape(3, 6, levels)
     for place in range(6):

@@ -13,6 +13,7 @@ from genjax import autoencoders as ae
 from genjax.autoregressive.categorical import softmax_head
 from genjax.autoregressive.raster import raster_model
 from genjax.contract import Variables
+from tests.autoregressive.raster_checks import filled
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(1).normal(size=(5, 4, 4, 1)).astype(np.float32)
@@ -83,11 +84,9 @@ def test_probabilities_of_all_codes_sum_to_one_and_samples_have_them():
     stage, frozen = first_stage()
     levels = priors()
     model = ae.code_prior(stage, levels, stage_name="vq", condition_of=lambda batch: batch["label"])
-    variables = jax.jit(model.init)(KEY, {"x": X, "label": LABEL}, vq=frozen)
-    leaves, tree = jax.tree.flatten(variables.params)
-    random = np.random.default_rng(0)
-    moved = [np.asarray(x) + 0.5 * random.normal(size=x.shape).astype(np.float32) for x in leaves]
-    variables = variables._replace(params=jax.tree.unflatten(tree, moved))
+    init = lambda frozen: model.init(KEY, {"x": X, "label": LABEL}, vq=frozen)
+    state = jax.jit(lambda frozen: init(frozen).state)(frozen)
+    variables = Variables(filled(jax.eval_shape(init, frozen).params), state)
     every = np.array(list(itertools.product([0, 1], repeat=5)), np.int32)
     top, bottom = every[:, :1].reshape(-1, 1, 1), every[:, 1:].reshape(-1, 2, 2)
     label = np.ones(32, np.int32)

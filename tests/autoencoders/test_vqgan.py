@@ -10,7 +10,7 @@ import pytest
 
 from experiments.configs.autoencoders import vqgan_prior
 from genjax import autoencoders as ae
-from genjax.contract import Variables
+from tests.autoregressive.raster_checks import random_variables
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(1).normal(size=(6, 4, 4, 1)).astype(np.float32)
@@ -112,10 +112,7 @@ def transformer(grid, num_codes=2, num_classes=2):
     network = ae.CodeTransformer(num_codes, 8, 1, 2, num_classes)
     model = ae.transformer_prior(network, grid=grid, conditional=num_classes > 0)
     batch = {"x": np.zeros((2, *grid, 1), np.int32), "condition": np.zeros(2, np.int32)}
-    leaves, tree = jax.tree.flatten(jax.jit(model.init)(KEY, batch).params)
-    random = np.random.default_rng(0)
-    moved = [np.asarray(x) + 0.5 * random.normal(size=x.shape).astype(np.float32) for x in leaves]
-    return network, model, Variables(jax.tree.unflatten(tree, moved))
+    return network, model, random_variables(model, batch)
 
 
 def test_probabilities_of_all_grids_sum_to_one_and_samples_have_them():

@@ -19,6 +19,7 @@ from genjax.autoregressive import (
     maskgit,
     order_agnostic_bound,
 )
+from tests.autoregressive.raster_checks import random_variables
 
 LENGTH, LEVELS = 6, 4
 
@@ -145,7 +146,7 @@ def built(num_classes=0):
     network = MaskedTokenTransformer(LEVELS, width=8, depth=1, heads=2)
     model = maskgit(network, (2, 3, 1), levels=LEVELS, steps=3, num_classes=num_classes)
     batch = {"x": np.zeros((2, 2, 3, 1), np.uint8), "label": np.zeros(2, np.int32)}
-    return model, jax.jit(model.init)(jax.random.key(0), batch)
+    return model, random_variables(model, batch)
 
 
 def test_the_network_reads_what_is_not_masked_and_nothing_else():
