@@ -1,5 +1,7 @@
 """Reflow's pairs are the teacher's, its paths straighter, its end the same; stages reach it frozen."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -28,49 +30,57 @@ def field(network, solve=solvers.fixed_solve(8), **options):
     return flow_matching.Field(network, shape=(2,), solve=solve, **options)
 
 
-def setup(refresh=0, times=None):
-    teacher = flow_matching.rectified_flow(field(Turn()))
-    batch = {"x": jnp.zeros((8, 2))}
-    first = teacher.init(KEY, batch)
-    student = flow_matching.reflow(field(Turn()), teacher, pairs=3, refresh=refresh, times=times)
-    return teacher, first, student, student.init(jax.random.key(1), batch, teacher=first), batch
+BATCH = {"x": np.zeros((8, 2), np.float32)}
+TEACHER = flow_matching.rectified_flow(field(Turn()))
+
+
+def reflowed(refresh=0, times=None):
+    return flow_matching.reflow(field(Turn()), TEACHER, pairs=3, refresh=refresh, times=times)
+
+
+@functools.cache
+def started():
+    """Return the Variables of the teacher and of a student, which start alike whenever its pairs are renewed."""
+    first = jax.jit(TEACHER.init)(KEY, BATCH)
+    init = lambda first: reflowed().init(jax.random.key(1), BATCH, teacher=first)
+    return first, jax.jit(init)(first)
 
 
 def test_pairs_are_ends_of_the_teachers_paths():
     """A turn by one radian carries (x, y) to (x cos 1 - y sin 1, x sin 1 + y cos 1)."""
-    _, first, _, variables, _ = setup()
-    z, x = variables.memory["x0"], variables.memory["x1"]
+    first, variables = started()
+    z, x = (np.asarray(variables.memory[name]) for name in ("x0", "x1"))
     assert z.shape == x.shape == (8, 3, 2)
     turned = np.stack(
         [z[..., 0] * np.cos(1) - z[..., 1] * np.sin(1), z[..., 0] * np.sin(1) + z[..., 1] * np.cos(1)], axis=-1
     )
     np.testing.assert_allclose(x, turned, atol=1e-4)
-    assert len(np.unique(np.asarray(z))) == z.size
+    assert len(np.unique(z)) == z.size
     jax.tree.map(np.testing.assert_array_equal, variables.params, first.params)
 
 
 def test_pairs_are_renewed_in_turn():
-    _, _, student, variables, batch = setup(refresh=5)
-    renew, match = student.updates
+    variables = started()[1]
+    renew, match = reflowed(refresh=5).updates
     assert renew.every == 5 and renew.players == () and match.players == ("field",)
-    _, aux = renew.loss(variables, batch, KEY, jnp.int32(5))  # the second renewal: column 1
-    same = [bool(np.all(aux.memory["x0"][:, k] == variables.memory["x0"][:, k])) for k in range(3)]
+    _, aux = jax.jit(renew.loss)(variables, BATCH, KEY, np.int32(5))  # the second renewal: column 1
+    memory, before = jax.device_get((aux.memory, variables.memory))
+    same = [bool(np.all(memory["x0"][:, k] == before["x0"][:, k])) for k in range(3)]
     assert same == [True, False, True]
-    np.testing.assert_allclose(
-        np.linalg.norm(aux.memory["x1"], axis=2), np.linalg.norm(aux.memory["x0"], axis=2), rtol=1e-4
-    )
+    np.testing.assert_allclose(np.linalg.norm(memory["x1"], axis=2), np.linalg.norm(memory["x0"], axis=2), rtol=1e-4)
 
 
 def test_one_step_of_distillation_is_the_teachers_whole_way():
     """At t = 0 the best field of this form is least squares: <J z, x - z> / |z|^2 = sin 1 of every pair."""
-    _, _, student, variables, batch = setup(times=flow_matching.constant_time(0.0))
+    variables, student = started()[1], reflowed(times=flow_matching.constant_time(0.0))
 
     def loss(theta):
-        return student.updates[-1].loss(variables._replace(params={"field": {"theta": theta}}), batch, KEY, 0)[0]
+        return student.updates[-1].loss(variables._replace(params={"field": {"theta": theta}}), BATCH, KEY, 0)[0]
 
-    slope = jax.jit(jax.grad(loss))
+    gradient = jax.jit(jax.grad(loss))
+    slope = lambda theta: float(gradient(theta))
     zero = 0.0 - slope(0.0) / (slope(1.0) - slope(0.0))  # of a quadratic
-    assert float(zero) == pytest.approx(np.sin(1.0), abs=1e-3)
+    assert zero == pytest.approx(np.sin(1.0), abs=1e-3)
 
 
 def test_reflow_of_a_straight_flow_is_itself():
@@ -82,10 +92,14 @@ def test_reflow_of_a_straight_flow_is_itself():
             return jnp.broadcast_to(self.param("shift", nn.initializers.constant(0.7), (2,))[None], x.shape)
 
     teacher = flow_matching.rectified_flow(field(Shift()))
-    batch = {"x": jnp.zeros((8, 2))}
     student = flow_matching.reflow(field(Shift()), teacher, pairs=2, refresh=0)
-    variables = student.init(KEY, batch, teacher=teacher.init(KEY, batch))
-    assert student.updates[0].loss(variables, batch, KEY, 0)[0] < 1e-10
+
+    @jax.jit
+    def loss(key):
+        variables = student.init(key, BATCH, teacher=teacher.init(key, BATCH))
+        return student.updates[0].loss(variables, BATCH, key, 0)[0]
+
+    assert float(loss(KEY)) < 1e-10
 
 
 def test_stages_of_the_config():
@@ -96,7 +110,7 @@ def test_stages_of_the_config():
         module.build(first_config),
         {"x": np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32) + 3},
     )
-    taught = first.model.init(KEY, batch)
+    taught = jax.jit(first.model.init)(KEY, batch)
     student = module.build(config, stages={"teacher": first})
     assert set(config.stages) == {"teacher"} and [u.name for u in student.model.updates] == ["pairs", "match"]
     start = jax.eval_shape(lambda: student.model.init(KEY, batch, teacher=taught))
@@ -114,9 +128,8 @@ def test_stages_of_the_config():
 
 
 def test_mistakes():
-    teacher, first, *_ = setup()
     with pytest.raises(ValueError, match="must have no classes"):
-        flow_matching.reflow(field(Turn(), num_classes=2), teacher, pairs=1, refresh=0)
-    other = flow_matching.reflow(field(flow_matching.PointField((4,))), teacher, pairs=1, refresh=0)
+        flow_matching.reflow(field(Turn(), num_classes=2), TEACHER, pairs=1, refresh=0)
+    other = flow_matching.reflow(field(flow_matching.PointField((4,))), TEACHER, pairs=1, refresh=0)
     with pytest.raises(ValueError, match="is not the student's"):
-        other.init(KEY, {"x": jnp.zeros((8, 2))}, teacher=first)
+        jax.eval_shape(lambda: other.init(KEY, BATCH, teacher=started()[0]))
