@@ -5,7 +5,7 @@ import itertools
 import jax
 import numpy as np
 
-from genjax.contract import GenerativeModel
+from genjax.contract import GenerativeModel, Variables
 
 
 def compiled(model: GenerativeModel) -> GenerativeModel:
@@ -18,6 +18,14 @@ def compiled(model: GenerativeModel) -> GenerativeModel:
         log_prob=model.log_prob._replace(fn=jax.jit(model.log_prob.fn)),
         methods=methods,
     )
+
+
+def random_variables(model: GenerativeModel, batch, *, scale: float) -> Variables:
+    """Return the variables a model starts with, but for its weights: normal numbers, which need no initializer."""
+    noise = np.random.RandomState(1).standard_normal
+    shapes = jax.eval_shape(model.init, jax.random.key(0), batch)
+    params = jax.tree.map(lambda w: (scale * noise(w.shape)).astype(np.float32), shapes.params)
+    return Variables(params, jax.jit(lambda key: model.init(key, batch).state)(jax.random.key(0)))
 
 
 def all_states(num_dims: int) -> np.ndarray:

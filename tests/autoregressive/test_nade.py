@@ -9,7 +9,7 @@ import pytest
 from scipy import special
 
 from genjax.autoregressive import bernoulli, draw_uniforms, hidden_start, init_weights, nade, nade_log_prob, scan_sample
-from tests.autoregressive.enumeration import all_states, chi_square_p, compiled, index_of
+from tests.autoregressive.enumeration import all_states, chi_square_p, compiled, index_of, random_variables
 
 SHAPE = (3, 3, 1)
 ORDERING = np.random.RandomState(0).permutation(9)
@@ -18,14 +18,11 @@ BATCH = {"x": np.zeros((2, *SHAPE), np.float32), "label": np.zeros(2, np.int32)}
 
 @functools.cache
 def small(ordering=None, num_classes=0, activation=jax.nn.sigmoid, shape=SHAPE):
-    """Return a NADE whose weights are three times what they start with: conditionals far from even."""
+    """Return a NADE whose weights are large: conditionals far from even."""
     order = None if ordering is None else np.array(ordering)
     model = compiled(nade(shape, hidden=7, ordering=order, num_classes=num_classes, activation=activation))
     batch = {"x": np.zeros((2, *shape), np.float32), "label": np.zeros(2, np.int32)}
-    variables = model.init(jax.random.key(0), batch)
-    noise = np.random.RandomState(1).standard_normal
-    bump = lambda w: (3 * np.asarray(w) + 0.3 * noise(w.shape)).astype(np.float32)
-    return model, variables._replace(params=jax.tree.map(bump, variables.params))
+    return model, random_variables(model, batch, scale=1.0)
 
 
 def pictures(num_dims=9, shape=SHAPE):
