@@ -66,6 +66,7 @@ def picture_fields(config: ConfigDict) -> None:
     config.model.groups = 8
     config.model.dropout = 0.0
     config.model.patch = 1  # side of the patches that are the network's pixels
+    config.model.fourier = ()  # exponents n of the features sin(2^n pi x), cos(2^n pi x) that it sees beside x
     config.model.data_std = 0.8  # of digits in [-1, 1], about 0
     config.sample.num = 64
     config.eval.num_samples = 1000
@@ -103,7 +104,7 @@ def mnist_cpu_fields(config: ConfigDict) -> None:
     config.data.batch_size = 64
     config.data.valid_split = ""  # whose bound would cost more than the training
     config.data.test_split = "test[:1000]"
-    config.train.steps = 4_000
+    config.train.steps = 3_000
     config.train.steps_per_call = 10
     config.train.log_every = 100
     config.train.sample_every = 0
@@ -113,6 +114,7 @@ def mnist_cpu_fields(config: ConfigDict) -> None:
     config.train.warmup = 200
     config.model.channels = (32, 64)
     config.model.patch = 2  # 14 x 14 -> 7 x 7
+    config.model.fourier = (5, 6, 7)  # steps of grey are 2^-7 apart
     config.model.blocks = 1
     config.model.groups = 8
     config.model.dropout = 0.0
@@ -142,6 +144,7 @@ def unet(config: ConfigDict, **others: Any) -> UNet:
         groups=model.groups,
         dropout=model.dropout,
         patch=model.patch,
+        fourier=tuple(model.fourier),
         dtype=jnp.dtype(config.train.precision),
         **others,
     )

@@ -92,6 +92,7 @@ def picture_fields(config: ConfigDict) -> None:
     config.model.groups = 8
     config.model.dropout = 0.0
     config.model.patch = 1  # side of the patches that are the U-Net's pixels
+    config.model.fourier = ()  # exponents n of the features sin(2^n pi x), cos(2^n pi x) that it sees beside x
     config.model.time_scale = 1000.0
     config.model.solver = "midpoint"
     config.model.steps = 20
@@ -133,7 +134,7 @@ def mnist_cpu_fields(config: ConfigDict) -> None:
     config.data.batch_size = 64
     config.data.valid_split = ""  # whose bound would cost more than the training
     config.data.test_split = "test[:1000]"
-    config.train.steps = 4_000
+    config.train.steps = 3_000
     config.train.steps_per_call = 10
     config.train.log_every = 100
     config.train.sample_every = 0
@@ -143,6 +144,7 @@ def mnist_cpu_fields(config: ConfigDict) -> None:
     config.train.warmup = 200
     config.model.channels = (32, 64)
     config.model.patch = 2  # 14 x 14 -> 7 x 7
+    config.model.fourier = (5, 6, 7)  # steps of grey are 2^-7 apart
     config.model.blocks = 1
     config.model.groups = 8
     config.model.dropout = 0.0
@@ -175,6 +177,7 @@ def network(config: ConfigDict) -> nn.Module:
         dropout=model.dropout,
         num_classes=model.num_classes,
         patch=model.patch,
+        fourier=tuple(model.fourier),
         dtype=dtype,
     )
 

@@ -11,6 +11,9 @@ The output convolution, and the last of every block, start at zero: the untraine
 With `patch` p > 1 the network works on p x p patches as the pixels of a smaller picture (Luhman & Luhman 2022,
 arXiv:2207.04316), which costs p^2 times less: where a finest level of few channels would take most of the time.
 
+Noise far below the size of the data is hardly seen beside it, and the likelihood hangs on it: `fourier` n, n', ... gives
+the network sin(2^n pi x) and cos(2^n pi x) as well (Kingma, Salimans, Poole & Ho 2021, arXiv:2107.00630, appendix C).
+
 The same network, without patches, in diffusers is
 
     UNet2DModel(in_channels=C, out_channels=C, block_out_channels=channels, layers_per_block=blocks,
@@ -67,6 +70,12 @@ def _repeated(channels: int, groups: int, dropout: float, dtype: Any, *, name: s
 PLAIN = Parts(ResidualBlock, _strided, _repeated, PixelAttention)
 
 
+def with_fourier_features(x: Array, exponents: tuple[int, ...]) -> Array:
+    """Return [x, sin(2^n pi x), cos(2^n pi x) for each n], along the channels: [B, H, W, (1 + 2 len(exponents)) C]."""
+    waves = [wave(2.0**n * jnp.pi * x) for n in exponents for wave in (jnp.sin, jnp.cos)]
+    return jnp.concatenate([x, *waves], axis=-1)
+
+
 class UNet(nn.Module):
     """A U-Net that predicts a map from a noisy image and its time.
 
@@ -80,6 +89,7 @@ class UNet(nn.Module):
     text: whether it is conditioned on a text instead; its pooled vector, if there is one, is added to the time's.
     out_channels: of the output; None for those of the input.
     patch: side of the patches that are its pixels.
+    fourier: exponents n of the Fourier features of x that it sees beside x; 2^-n is what they resolve.
     dtype: compute dtype; parameters, normalizations and the output are float32.
     parts: what it is made of; `PLAIN` is DDPM's, `genjax.nn.adm` and `genjax.nn.text_attention` have others.
     """
@@ -94,6 +104,7 @@ class UNet(nn.Module):
     text: bool = False
     out_channels: int | None = None
     patch: int = 1
+    fourier: tuple[int, ...] = ()
     dtype: Any = None
     parts: Parts = PLAIN
 
@@ -123,7 +134,7 @@ class UNet(nn.Module):
         if self.text and condition.pooled is not None:
             embedding = embedding + nn.Dense(4 * self.channels[0], dtype=self.dtype, name="pooled")(condition.pooled)
         rows, columns = x.shape[1] // self.patch, x.shape[2] // self.patch
-        pixels = patchify(x, self.patch).reshape(len(x), rows, columns, -1)
+        pixels = patchify(with_fourier_features(x, self.fourier), self.patch).reshape(len(x), rows, columns, -1)
         h = Conv(self.channels[0], padding=1, dtype=self.dtype, name="conv_in")(pixels)
         h, kept = self._down(h, embedding, text, train)
         h = self._block(h, self.channels[-1], embedding, train, "middle_0")

@@ -17,6 +17,7 @@ from genjax.nn import (
     conv2d,
     sinusoidal_embedding,
 )
+from genjax.nn.unet import with_fourier_features
 
 SMALL = UNet(channels=(4, 8), blocks=1, attention=(1,), groups=2)
 CLASSES = SMALL.clone(num_classes=3)
@@ -134,6 +135,21 @@ def test_unet_on_patches_is_the_unet_on_a_smaller_picture():
     for i in range(2):
         for j in range(2):
             np.testing.assert_allclose(out[:, i::2, j::2], expected[..., 2 * (2 * i + j) :][..., :2], atol=1e-5)
+
+
+def test_fourier_features_see_what_is_small():
+    """A step of 2^-10 moves no entry of x by more, and features of exponent 7 by 2^-3 pi where they are steepest."""
+    x = normal((2, 4, 4, 1))
+    seen = np.asarray(with_fourier_features(x, (0, 7)))
+    angles = np.pi * np.float32([1, 128]) * np.asarray(x)
+    expected = np.concatenate([x, *(f(angles[..., i : i + 1]) for i in range(2) for f in (np.sin, np.cos))], axis=-1)
+    np.testing.assert_allclose(seen, expected, atol=2e-4)
+    zeros = np.zeros((1, 1, 1, 1), np.float32)
+    moved = np.asarray(with_fourier_features(zeros + np.float32(2**-10), (0, 7)) - with_fourier_features(zeros, (0, 7)))
+    assert moved[..., 3] == pytest.approx(np.sin(np.pi / 8), rel=1e-4) and abs(moved[..., 0]) < 1e-3
+    network = SMALL.clone(fourier=(5, 6, 7), patch=2)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), x, jnp.zeros(2))["params"]
+    assert shapes["conv_in"]["kernel"].shape[2] == 4 * (1 + 2 * 3)
 
 
 @pytest.mark.parametrize("size", [7, 28])

@@ -71,6 +71,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         groups=model.groups,
         dropout=model.dropout,
         patch=model.patch,
+        fourier=tuple(model.fourier),
         num_classes=model.num_classes,
         out_channels=2 * model.shape[-1],
         dtype=jnp.dtype(config.train.precision),

@@ -64,6 +64,7 @@ def _default(config: ConfigDict) -> None:
     config.model.groups = 8
     config.model.dropout = 0.0
     config.model.patch = 1  # side of the patches that are the network's pixels
+    config.model.fourier = ()  # exponents n of the features sin(2^n pi x), cos(2^n pi x) that it sees beside x
     config.model.num_classes = 0  # 0: unconditional
 
     # The noise of the first step should lie just below the gap between two levels (Nichol & Dhariwal 2021, section
@@ -121,6 +122,7 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.train.decay = True
     config.model.channels = (32, 64)
     config.model.patch = 2  # 14 x 14 -> 7 x 7
+    config.model.fourier = (5, 6, 7)  # steps of grey are 2^-7 apart
     config.model.blocks = 1
     config.model.groups = 8
     config.model.dropout = 0.0
@@ -151,6 +153,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         dropout=model.dropout,
         num_classes=model.num_classes,
         patch=model.patch,
+        fourier=tuple(model.fourier),
         dtype=jnp.dtype(config.train.precision),
     )
     system = diffusion.ddpm(

@@ -4,6 +4,7 @@ Variants:
     ''     8 x 8 digits in all 17 levels, the hybrid loss, in minutes on a CPU.
     bound  the same trained on the bound itself, steps drawn by importance.
     mnist  28 x 28, 256 levels; for an accelerator. Needs --config.data.dir.
+    mnist_cpu  28 x 28 on 2 x 2 patches, trained on the bound, small enough for a CPU. Likewise.
     tiny   as 'bound', small enough to compile in seconds.
 """
 
@@ -14,7 +15,7 @@ from experiments.configs.common import base
 from genjax import diffusion, processes
 from genjax.training.system import System
 
-VARIANTS = ("", "bound", "mnist", "tiny")
+VARIANTS = ("", "bound", "mnist", "mnist_cpu", "tiny")
 OBJECTIVES = {"hybrid": lambda model: diffusion.hybrid(model.bound_weight), "bound": lambda model: diffusion.whole_bound()}
 STEPS = {
     "uniform": lambda model: diffusion.uniform_steps(model.steps),
@@ -42,13 +43,19 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.drawn = "uniform"  # steps of training: uniform or importance
     config.model.sample_steps = 50  # of the T
     config.expected.result, config.expected.cost = MEASURED.get(variant, ("not measured", "not measured"))
-    if variant in ("bound", "tiny"):
+    if variant in ("bound", "mnist_cpu", "tiny"):
         config.model.objective, config.model.drawn = "bound", "importance"
     if variant == "mnist":
         denoisers.mnist_fields(config)
         config.model.steps = 1000
         config.model.offset = 0.008
         config.model.sample_steps = 100
+    if variant == "mnist_cpu":
+        denoisers.mnist_cpu_fields(config)
+        config.data.test_split = "test[:512]"
+        config.train.learning_rate = 1e-3
+        config.model.steps = 500
+        config.model.offset = 0.008
     if variant == "tiny":
         denoisers.tiny_pictures(config)
         config.model.steps = 4
