@@ -89,7 +89,7 @@ class Exact(nn.Module):
 
 
 def exact_model(name, path, **options):
-    sampler_of = lambda denoise: ddim(denoise, lambda t: point_at(path, t), np.linspace(1.0, 0.01, 25))
+    sampler_of = lambda denoise: ddim(denoise, jax.jit(lambda t: point_at(path, t)), np.linspace(1.0, 0.01, 25))
     options = {"times": uniform_between(0.01, 1.0), "sampler_of": sampler_of, "data_std": STD} | options
     return denoising_model(Exact(name), shape=(2,), data_path=data_path.continuous(), path=path, **options)
 
@@ -133,7 +133,7 @@ def test_a_network_of_one_kind_samples_right_in_anothers_sampler():
     model = exact_model("ve", exploding, times=log_normal_sigmas())
     variables = jax.jit(model.init)(KEY, {"x": x})
     denoise = on_path(lambda x, sigma: model.methods["denoise"](variables, KEY, x, sigma), arc)
-    sampler = ddim(denoise, lambda t: point_at(arc, t), np.linspace(0.99, 0.01, 30))
+    sampler = ddim(denoise, jax.jit(lambda t: point_at(arc, t)), np.linspace(0.99, 0.01, 30))
     drawn = np.asarray(jax.jit(lambda key: draw(sampler, key, (4000, 2)))(KEY))
     np.testing.assert_allclose(drawn.mean(axis=0), MEAN, atol=0.04)
     np.testing.assert_allclose(drawn.std(axis=0), STD, atol=0.04)

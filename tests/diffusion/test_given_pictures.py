@@ -31,7 +31,7 @@ from genjax.processes import point_at
 
 KEY = jax.random.key(0)
 PATH = processes.linear_path()
-POINT_OF = lambda t: point_at(PATH, t)
+POINT_OF = jax.jit(lambda t: point_at(PATH, t))  # samplers read grids off it outside of any jit
 LEVELS, SHAPE = 17, (4, 4, 1)
 STORED = np.random.default_rng(0).integers(0, LEVELS, (6, *SHAPE), np.uint8)
 half_size = jax.jit(lambda x: low_resolution(x, 2, levels=LEVELS))

@@ -27,7 +27,7 @@ from tests.diffusion import exact
 KEY = jax.random.key(0)
 FAST_KEY = jax.random.key(0, impl="rbg")  # for many draws: they take a third of the time
 PATH = processes.cosine_path()
-POINT_OF = lambda t: point_at(PATH, t)
+POINT_OF = jax.jit(lambda t: point_at(PATH, t))  # samplers read grids off it outside of any jit
 MIXTURE = exact.Mixture([0.3, 0.7], [[-0.8, 0.0], [0.6, 0.3]], [0.2, 0.4])
 PARTS = [exact.Mixture([1.0], MIXTURE.means[k : k + 1], MIXTURE.stds[k : k + 1]).denoiser(POINT_OF) for k in range(2)]
 WHOLE = MIXTURE.denoiser(POINT_OF)

@@ -18,8 +18,9 @@ X = np.random.default_rng(0).normal(0.0, 0.7, (12, 2)).astype(np.float32)
 
 
 def score(path, trace, key=KEY, x=X, scale=1.0):
-    velocity = processes.probability_flow(MIXTURE.denoiser(lambda t: point_at(path, t)), path)
-    end = processes.coefficients(lambda t: point_at(path, t), TIMES[-1:])[1][0]
+    point_of = jax.jit(lambda t: point_at(path, t))
+    velocity = processes.probability_flow(MIXTURE.denoiser(point_of), path)
+    end = processes.coefficients(point_of, TIMES[-1:])[1][0]
     return ode_log_prob(key, velocity, x, TIMES, trace=trace, tableau=solvers.RK4, end_std=end)
 
 

@@ -14,7 +14,7 @@ from tests.diffusion import exact
 
 PATH, START = processes.linear_path(), 0.01
 MEAN = 0.0  # that of the noise, on which bound and flow stand
-POINT_OF = lambda t: point_at(PATH, t)
+POINT_OF = jax.jit(lambda t: point_at(PATH, t))  # samplers read grids off it outside of any jit
 TIMES = processes.log_snr_times(POINT_OF, 40, start=1.0, end=START)[::-1]
 Y = np.random.default_rng(0).normal(0.0, 0.5, (7, 2)).astype(np.float32)
 

@@ -93,8 +93,9 @@ def test_grids():
     by_hand = [(10 ** (1 / 3) + i / 4 * (0.1 ** (1 / 3) - 10 ** (1 / 3))) ** 3 for i in range(5)] + [0.0]
     np.testing.assert_allclose(sigmas, by_hand, rtol=1e-12)
     path = processes.linear_path()
-    times = processes.log_snr_times(lambda t: point_at(path, t), 8, start=0.9, end=0.01)
-    steps = np.diff(np.asarray(jax.jit(lambda t: processes.log_snr(point_at(path, t)))(times.astype(np.float32))))
+    point_of = jax.jit(lambda t: point_at(path, t))
+    times = processes.log_snr_times(point_of, 8, start=0.9, end=0.01)
+    steps = np.diff(np.asarray(processes.log_snr(point_of(times.astype(np.float32)))))
     np.testing.assert_allclose(steps, steps.mean(), rtol=2e-3)
     assert processes.sub_sequence(1000, 4).tolist() == [1000, 750, 500, 250, 0]
     assert processes.sub_sequence(5, 5).tolist() == [5, 4, 3, 2, 1, 0]
