@@ -14,9 +14,7 @@ def test_penalty_is_that_of_finite_differences():
     random = np.random.default_rng(0)
     first, second = random.normal(size=(6, 5)), random.normal(size=(5, 3))
     x, tangents = random.normal(size=(4, 2, 3)), random.normal(size=(4, 7, 2, 3))
-    function = lambda x: (
-        jnp.tanh(x.reshape(x.shape[0], -1) @ first.astype(np.float32)) @ second.astype(np.float32)
-    )
+    function = lambda x: jnp.tanh(x.reshape(x.shape[0], -1) @ first.astype(np.float32)) @ second.astype(np.float32)
     penalty = jax.jit(lambda x, tangents: ae.tangent_penalty(function, x, tangents))
     ours = penalty(x.astype(np.float32), tangents.astype(np.float32))
     exact = lambda x: np.tanh(x.reshape(4, 6) @ first) @ second

@@ -204,9 +204,7 @@ def test_code_pixelcnn_sees_codes_before_and_no_other_and_samples_incrementally_
         differ = np.any(np.abs(moved - before) > 1e-6, axis=(0, 2))
         assert not differ[: place + 1].any() and (place == 5 or differ[place + 1])
     quick, slow = (jax.jit(f, static_argnums=2) for f in (model.sample, model.methods["sample_naive"]))
-    np.testing.assert_array_equal(
-        quick(variables, KEY, 3, condition=maps), slow(variables, KEY, 3, condition=maps)
-    )
+    np.testing.assert_array_equal(quick(variables, KEY, 3, condition=maps), slow(variables, KEY, 3, condition=maps))
 
 
 def test_a_finer_grid_is_told_the_code_above_it_and_the_class():

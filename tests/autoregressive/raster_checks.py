@@ -74,7 +74,9 @@ def assert_incremental_is_naive(model, shape, levels, num=3, condition=None, bat
     given = np.random.default_rng(5).integers(0, levels, (num, *shape), np.uint8)
     variables = random_variables(model, {"x": given, **(batch or {})})
     complete = jax.jit(model.methods["complete"])
-    slow = jax.jit(model.methods["sample_naive"], static_argnums=2)(variables, jax.random.key(1), num, condition=condition)
+    slow = jax.jit(model.methods["sample_naive"], static_argnums=2)(
+        variables, jax.random.key(1), num, condition=condition
+    )
     known = np.zeros(shape, bool)
     fast = complete(variables, jax.random.key(1), given, known, condition=condition)  # with nothing known, sampling
     fast = np.asarray(fast)

@@ -93,7 +93,9 @@ def test_draws_follow_the_probabilities_also_where_a_colour_is_given():
     repeated = np.repeat(outputs, len(every), 0)[:, None, None]
     p = np.exp(np.asarray(log_prob(levels)(every[:, None, None], repeated), np.float64))
     uniforms = np.random.default_rng(0).uniform(1e-6, 1.0 - 1e-6, (num, 6)).astype(np.float32)
-    draw = jax.jit(lambda given, known: mixture_draw(jnp.repeat(outputs, num, 0), uniforms, given, known, levels=levels))
+    draw = jax.jit(
+        lambda given, known: mixture_draw(jnp.repeat(outputs, num, 0), uniforms, given, known, levels=levels)
+    )
     for red in (None, 3):
         given = np.full((num, 3), 3, np.int32)
         known = np.zeros((num, 3), bool)

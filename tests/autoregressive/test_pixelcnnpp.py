@@ -17,7 +17,9 @@ def test_it_sees_every_pixel_before_and_no_other(shape, resolutions):
     network = PixelCNNPP(2, features=4, blocks=2, resolutions=resolutions, dropout=0.0)
     everything = lambda up, right: True
     nothing_here = lambda own, other: False
-    np.testing.assert_array_equal(checks.dependence(network, shape), checks.expected(shape, 2, everything, nothing_here))
+    np.testing.assert_array_equal(
+        checks.dependence(network, shape), checks.expected(shape, 2, everything, nothing_here)
+    )
 
 
 def test_probabilities_of_all_pictures_sum_to_one():

@@ -13,7 +13,6 @@ from genjax.errors import UserError
 from genjax.evaluation import features
 from genjax.training import EvalContext, System
 
-
 pytestmark = pytest.mark.xdist_group("digits_classifier")
 
 

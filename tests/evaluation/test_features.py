@@ -10,7 +10,6 @@ from genjax.contract import Variables
 from genjax.data import SourceInfo, from_arrays, open_source
 from genjax.evaluation import features
 
-
 pytestmark = pytest.mark.xdist_group("digits_classifier")
 
 
