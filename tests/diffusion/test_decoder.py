@@ -9,7 +9,6 @@ from scipy.stats import norm
 
 from genjax.diffusion import discretized_normal_log_prob
 
-
 log_mass = jax.jit(discretized_normal_log_prob, static_argnames="levels")
 
 

@@ -11,6 +11,7 @@ from scipy.linalg import expm
 from scipy.stats import multivariate_normal
 
 from genjax import flows, solvers
+from genjax.contract import Variables
 from tests.flows.oracles import mass
 
 KEY = jax.random.key(0)
@@ -93,7 +94,7 @@ def test_log_det_is_that_of_the_jacobian():
 def test_density_integrates_to_one():
     module, params = network()
     model = flows.cnf(module, shape=(2,), solve=SOLVES["fixed"], trace=solvers.exact_trace())
-    variables = started(model, {"x": normal(4, 2)})._replace(params={"flow": params})
+    variables = Variables({"flow": params})
     assert mass(jax.jit(lambda y: model.methods["density"](variables, KEY, y)), 12.0, 120) == pytest.approx(1.0, abs=2e-3)
 
 
@@ -122,12 +123,12 @@ def test_estimates_have_the_exact_trace_for_their_mean(trace, variance):
 
 
 def test_both_solvers_give_the_gradient_of_the_likelihood():
-    module, _ = network()
+    module, params = network()
     x = normal(6, 2)
     gradients = []
     for solve in SOLVES.values():
         model = flows.cnf(module, shape=(2,), solve=solve, trace=solvers.rademacher_trace())
-        variables = started(model, {"x": x})._replace(params={"flow": network()[1]})
+        variables = Variables({"flow": params})
         loss = lambda params: model.updates[0].loss(variables._replace(params=params), {"x": x}, KEY, jnp.int32(0))[0]
         gradients.append(jax.jit(jax.grad(loss))(variables.params))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-4), *gradients)
@@ -138,7 +139,7 @@ def test_a_flow_starts_as_the_identity_and_hears_its_condition():
     x, label = normal(4, 2), np.array([0, 1, 2, 0], np.int32)
     variables = started(model, {"x": x, "label": label})
     np.testing.assert_allclose(jax.jit(model.methods["encode"])(variables, KEY, x, condition=label), x, atol=1e-6)
-    moved = variables._replace(params={"flow": network(2, normal(1, 3))[1]})
+    moved = Variables({"flow": network(2, normal(1, 3))[1]})
     other = flows.cnf(flows.ConcatSquash((16, 16)), shape=(2,), solve=SOLVES["fixed"], trace=solvers.exact_trace(), num_classes=3)
     decode = jax.jit(other.methods["decode"])
     one, two = (np.asarray(decode(moved, KEY, x, condition=np.full(4, k, np.int32))) for k in (0, 1))
@@ -154,4 +155,5 @@ def test_kinds_and_mistakes():
     with pytest.raises(ValueError, match="it must be \\(4, 2\\)"):
         started(flows.cnf(Wide(), **options), {"x": normal(4, 2)})
     with pytest.raises(ValueError, match="moves \\[B, D\\]"):
-        solvers.transport(lambda x, t, w: x, (), normal(2, 2, 1), KEY, trace=solvers.exact_trace(), solve=SOLVES["fixed"])
+        how = {"trace": solvers.exact_trace(), "solve": SOLVES["fixed"]}
+        solvers.transport(lambda x, t, w: x, (), normal(2, 2, 1), KEY, **how)

@@ -130,7 +130,8 @@ def test_unet_on_patches_is_the_unet_on_a_smaller_picture():
     plain, patched = CLASSES.clone(out_channels=8), CLASSES.clone(out_channels=2, patch=2)
     small = np.concatenate(corners, axis=-1)
     variables = at_random(jax.eval_shape(plain.init, jax.random.key(0), small, t, label))
-    expected, out = (np.asarray(jax.jit(net.apply)(variables, x, t, label)) for net, x in ((plain, small), (patched, x)))
+    run = lambda network, x: np.asarray(jax.jit(network.apply)(variables, x, t, label))
+    expected, out = run(plain, small), run(patched, x)
     assert out.shape == (2, 16, 16, 2)
     for i in range(2):
         for j in range(2):
