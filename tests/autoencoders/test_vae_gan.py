@@ -60,8 +60,8 @@ def test_terms_and_players():
     rate = 0.5 * (mean**2 + np.exp(-32.0) - 1 + 32.0).sum(axis=1).mean()
     nats = lambda scores: -np.log(scipy.stats.logistic.cdf(scores))
     score = lambda x: 0.7 * judge(x)[:, 0]
-    prior_key = jax.random.split(KEY)[1]
-    drawn = score(decode(np.asarray(jax.random.normal(prior_key, (5, 2)), np.float64)))
+    from_prior = jax.jit(lambda key: jax.random.normal(jax.random.split(key)[1], (5, 2)))
+    drawn = score(decode(np.asarray(from_prior(KEY), np.float64)))
     remade = score(decode(mean))
     wanted = {
         "encoder": rate + like,

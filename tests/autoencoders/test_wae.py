@@ -14,7 +14,7 @@ from genjax import autoencoders as ae
 from genjax.classical import divergences
 
 KEY = jax.random.key(0)
-X = jax.random.normal(jax.random.key(1), (6, 2, 2, 1))
+X = np.random.default_rng(1).normal(size=(6, 2, 2, 1)).astype(np.float32)
 
 
 def rbf_mean(mean_p, cov_p, mean_q, cov_q, squared_bandwidth):
@@ -49,8 +49,8 @@ def test_the_estimate_is_unbiased_for_gaussians(name):
     @jax.vmap
     def estimate(key):
         key_x, key_y = jax.random.split(key)
-        root = jnp.asarray(np.linalg.cholesky(P[1]), jnp.float32)
-        x = jnp.asarray(P[0], jnp.float32)[None] + jax.random.normal(key_x, (7, 2)) @ root.T
+        root = np.linalg.cholesky(P[1]).astype(np.float32)
+        x = P[0].astype(np.float32)[None] + jax.random.normal(key_x, (7, 2)) @ root.T
         return divergences.mmd_squared(x, jax.random.normal(key_y, (5, 2)), kernel)
 
     values = np.asarray(estimate(jax.random.split(KEY, 20_000)), np.float64)
@@ -64,7 +64,7 @@ def test_several_scales_are_the_mean_of_sklearns_kernels():
     kernel = ae.imq_kernels(3, divergences.imq_kernel, std=0.5, scales=(1.0, 4.0))
     squared = pairwise.euclidean_distances(x, y, squared=True)
     wanted = 0.5 * (1.5 / (1.5 + squared) + 6.0 / (6.0 + squared))
-    np.testing.assert_allclose(kernel(jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)), wanted, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(kernel)(x.astype(np.float32), y.astype(np.float32)), wanted, rtol=1e-5)
 
 
 NETWORKS = ae.MLPCoder(2, ()), ae.MLPDecoder((2, 2, 1), 1, ())
@@ -73,8 +73,8 @@ NETWORKS = ae.MLPCoder(2, ()), ae.MLPDecoder((2, 2, 1), 1, ())
 def distortion_by_hand(params, x):
     dense = lambda name: [np.asarray(params[name]["MLP_0"]["Dense_0"][leaf], np.float64) for leaf in ("kernel", "bias")]
     (w, b), (v, c) = dense("encoder"), dense("decoder")
-    codes = np.asarray(x).reshape(len(x), -1) @ w + b
-    squares = ((np.asarray(x).reshape(len(x), -1) - codes @ v - c) ** 2).sum(axis=1)
+    codes = x.reshape(len(x), -1) @ w + b
+    squares = ((x.reshape(len(x), -1) - codes @ v - c) ** 2).sum(axis=1)
     return codes, squares + 2 * np.log(np.pi)  # a Gaussian of variance 1 / 2 in four dimensions
 
 
@@ -85,12 +85,12 @@ def test_mmd_objective_is_the_papers():
     model = ae.wae_mmd(
         *NETWORKS, ae.fixed_gaussian(0.5**0.5), latent_dim=2, prior=prior, discrepancy=apart, weight=3.0
     )
-    variables = model.init(KEY, {"x": X})
+    variables = jax.jit(model.init)(KEY, {"x": X})
     codes, distortion = distortion_by_hand(variables.params, X)
-    loss, _ = model.updates[0].loss(variables, {"x": X}, KEY, jnp.int32(0))
+    loss, _ = jax.jit(model.updates[0].loss)(variables, {"x": X}, KEY, jnp.int32(0))
     wanted = distortion.mean() + 3.0 * np.sum((codes.mean(axis=0) - 2.0) ** 2)
     np.testing.assert_allclose(loss, wanted, rtol=1e-5)
-    np.testing.assert_allclose(model.methods["encode"](variables, KEY, X), codes, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.jit(model.methods["encode"])(variables, KEY, X), codes, rtol=1e-4, atol=1e-5)
 
 
 class Known(nn.Module):
@@ -113,13 +113,13 @@ def test_gan_objectives_are_the_papers_and_move_their_players():
         encoder_loss=adversarial.non_saturating_generator_loss,
         weight=3.0,
     )
-    variables = model.init(KEY, {"x": X})
+    variables = jax.jit(model.init)(KEY, {"x": X})
     codes, distortion = distortion_by_hand(variables.params, X)
     real, fake = scipy.stats.logistic.cdf(0.7 * 0.4), scipy.stats.logistic.cdf(0.7 * codes[:, 0])
     (told, wae), batch = model.updates, {"x": X}
-    loss, _ = told.loss(variables, batch, KEY, jnp.int32(0))
+    loss, _ = jax.jit(told.loss)(variables, batch, KEY, jnp.int32(0))
     np.testing.assert_allclose(loss, -np.log(real) - np.mean(np.log(1 - fake)), rtol=1e-5)
-    loss, _ = wae.loss(variables, batch, KEY, jnp.int32(0))
+    loss, _ = jax.jit(wae.loss)(variables, batch, KEY, jnp.int32(0))
     np.testing.assert_allclose(loss, np.mean(distortion - 3.0 * np.log(fake)), rtol=1e-5)
     assert told.players == ("discriminator",) and wae.players == ("encoder", "decoder")
 
@@ -127,17 +127,19 @@ def test_gan_objectives_are_the_papers_and_move_their_players():
 def test_a_matched_code_is_what_the_penalty_wants():
     """Codes that are a scaled and moved Gaussian are brought to N(0, I) by the discrepancy alone."""
     kernel = ae.imq_kernels(2, divergences.imq_kernel)
-    raw = jax.random.normal(KEY, (2000, 2)) * 0.3 + 2.0
+    raw = np.random.default_rng(0).normal(2.0, 0.3, (2000, 2)).astype(np.float32)
 
     def step(params, key):
         key_x, key_z = jax.random.split(key)
-        x = raw[jax.random.randint(key_x, (128,), 0, 2000)]
+        x = jnp.asarray(raw)[jax.random.randint(key_x, (128,), 0, 2000)]
         codes = lambda p: (x - p[1][None]) * jnp.exp(p[0])[None]
         loss = lambda p: divergences.mmd_squared(codes(p), jax.random.normal(key_z, (128, 2)), kernel)
-        return jax.tree.map(lambda p, g: p - 0.3 * g, params, jax.grad(loss)(params)), None
+        moved = jax.tree.map(lambda p, g: p - 0.3 * g, params, jax.grad(loss)(params))
+        return moved, moved
 
     start = (jnp.zeros(2), jnp.zeros(2))
-    (scale, shift), _ = jax.jit(lambda: jax.lax.scan(step, start, jax.random.split(KEY, 600)))()
-    codes = (np.asarray(raw) - np.asarray(shift)) * np.exp(np.asarray(scale))
-    np.testing.assert_allclose(codes.mean(axis=0), 0.0, atol=0.15)
-    np.testing.assert_allclose(codes.std(axis=0), 1.0, atol=0.15)
+    _, path = jax.jit(lambda: jax.lax.scan(step, start, jax.random.split(KEY, 600)))()
+    scale, shift = (np.asarray(values)[300:].mean(axis=0) for values in path)  # steps of one size never come to rest
+    codes = (raw - shift) * np.exp(scale)
+    np.testing.assert_allclose(codes.mean(axis=0), 0.0, atol=0.05)
+    np.testing.assert_allclose(codes.std(axis=0), 1.0, atol=0.1)
