@@ -1,6 +1,6 @@
 """The accountant against exact privacy losses and the closed form; votes; who may see which row; the budget."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -38,6 +38,7 @@ def votes_for(ones, k):
     return (np.arange(k)[:, None] < np.asarray(ones)[None]).astype(np.float32)
 
 
+@cache
 def answer_one(ones, k, scale):
     """P[r = 1] by integration over the noise of one count, with scipy's Laplace distribution, float64."""
     noise = stats.laplace(scale=1 / scale)
