@@ -5,11 +5,9 @@ Both must be set before jax initialises, hence here and first.
 
 import os
 
-FLAGS = "--xla_force_host_platform_device_count=8"
-# Tiny programs run at once and take long to compile: without optimization they compile four to eight times as fast.
-FLAGS += " --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-FLAGS += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
+from tests.xla_flags import quick_on
+
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {quick_on(8)}"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import gc

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from experiments.configs.common import base
+from tests.xla_flags import quick_on
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "experiments").rglob("*.md")])
@@ -81,8 +82,8 @@ def clone(tmp_path):
 
 def run(command, folder):
     """Run a line of a bash block as in an activated environment, on one CPU device, and return what it prints."""
-    env = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS" and not name.startswith("PYTEST")}
-    env |= {"PYTHONPATH": str(folder), "JAX_PLATFORMS": "cpu"}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    env |= {"PYTHONPATH": str(folder), "JAX_PLATFORMS": "cpu", "XLA_FLAGS": quick_on(1)}
     env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     done = subprocess.run(["bash", "-ec", command], cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

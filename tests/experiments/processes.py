@@ -9,6 +9,8 @@ import time
 
 import numpy as np
 
+from tests.xla_flags import quick_on
+
 ROOT = pathlib.Path(__file__).parents[2]
 TOY = "tests/training/toy_config.py"
 
@@ -18,7 +20,7 @@ def start(module: str, *arguments: str, devices: int = 1) -> subprocess.Popen:
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": quick_on(devices),
         "JAX_COMPILATION_CACHE_MAX_SIZE": "-1",
     }
     command = [sys.executable, "-m", f"experiments.{module}", *arguments]
