@@ -13,7 +13,7 @@ from experiments import evaluations
 from genjax.contract import GenerativeModel
 from genjax.data import toy2d
 from genjax.errors import UserError
-from genjax.nn import UNet
+from genjax.nn import PLAIN, UNet, adaptive_blocks
 from genjax.pixels import to_unit
 from genjax.training import EvalContext, System
 
@@ -65,6 +65,7 @@ def picture_fields(config: ConfigDict) -> None:
     config.model.head_channels = 0  # 0: a single head
     config.model.groups = 8
     config.model.dropout = 0.0
+    config.model.adaptive = False  # blocks that the time scales and shifts (ADM's, without rescaling), not shifts alone
     config.model.patch = 1  # side of the patches that are the network's pixels
     config.model.fourier = ()  # exponents n of the features sin(2^n pi x), cos(2^n pi x) that it sees beside x
     config.model.data_std = 0.8  # of digits in [-1, 1], about 0
@@ -104,7 +105,7 @@ def mnist_cpu_fields(config: ConfigDict) -> None:
     config.data.batch_size = 64
     config.data.valid_split = ""  # whose bound would cost more than the training
     config.data.test_split = "test[:1000]"
-    config.train.steps = 3_000
+    config.train.steps = 4_000
     config.train.steps_per_call = 10
     config.train.log_every = 100
     config.train.sample_every = 0
@@ -114,6 +115,7 @@ def mnist_cpu_fields(config: ConfigDict) -> None:
     config.train.warmup = 200
     config.model.channels = (32, 64)
     config.model.patch = 2  # 14 x 14 -> 7 x 7
+    config.model.adaptive = True
     config.model.fourier = (5, 6, 7)  # steps of grey are 2^-7 apart
     config.model.blocks = 1
     config.model.groups = 8
@@ -145,6 +147,7 @@ def unet(config: ConfigDict, **others: Any) -> UNet:
         dropout=model.dropout,
         patch=model.patch,
         fourier=tuple(model.fourier),
+        parts=adaptive_blocks() if model.adaptive else PLAIN,
         dtype=jnp.dtype(config.train.precision),
         **others,
     )

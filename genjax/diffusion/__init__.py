@@ -36,7 +36,7 @@ from genjax.diffusion.guidance import (
     dynamic_threshold,
     mean_shifted,
 )
-from genjax.diffusion.iddpm import Objective, hybrid, iddpm, whole_bound
+from genjax.diffusion.iddpm import Objective, constrained_bound, hybrid, iddpm, whole_bound
 from genjax.diffusion.inpainting import inpainted
 from genjax.diffusion.learned_variance import (
     Reverse,
@@ -111,6 +111,7 @@ __all__ = [
     "classifier_guidance",
     "classifier_guided",
     "constrained",
+    "constrained_bound",
     "contrastive_loss",
     "corrected",
     "ddim",

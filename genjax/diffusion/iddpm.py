@@ -8,6 +8,10 @@ The network predicts, beside eps, where between btilde_t and beta_t the reverse 
 
 L_simple is per entry and L_vlb, the whole bound, in bits per entry. L_vlb alone is noisy: draw its steps by
 `importance_steps`, whose losses seen are the state of the model.
+
+Of a picture with a plain background most of the bound is lost there, in the last steps, to errors of x_0 that are far
+smaller than a level. `constrained_bound` trains on the bound as it is reported, of estimates brought back into the
+data's range: a black pixel's estimate may then lie anywhere below black.
 """
 
 import math
@@ -33,10 +37,12 @@ class Objective(NamedTuple):
 
     combine: (mse [B], bound [B], in bits per entry) -> [B].
     held: applied to the prediction that the bound's mean is made of; `stop_gradient`, or nothing.
+    constrained: whether that mean is made of the constrained estimate of x_0, as in the bound that is reported.
     """
 
     combine: Callable[[Array, Array], Array]
     held: Callable[[Array], Array]
+    constrained: bool = False
 
 
 def hybrid(weight: float = 1e-3) -> Objective:
@@ -47,6 +53,11 @@ def hybrid(weight: float = 1e-3) -> Objective:
 def whole_bound() -> Objective:
     """Return L_vlb."""
     return Objective(lambda mse, bound: bound, lambda prediction: prediction)
+
+
+def constrained_bound(error_weight: float = 0.1) -> Objective:
+    """Return L_vlb of constrained estimates + error_weight L_simple, since beyond the ends the bound has no gradient."""
+    return Objective(lambda mse, bound: bound + error_weight * mse, lambda prediction: prediction, True)
 
 
 def iddpm(
@@ -72,7 +83,7 @@ def iddpm(
         shape: of one example.
         levels: an entry of x is one of 0 ... levels - 1.
         prediction: what the first half of the output is.
-        objective: `hybrid()` or `whole_bound()`.
+        objective: `hybrid()`, `whole_bound()` or `constrained_bound()`.
         steps: which steps are trained on; None: all alike.
         sample_steps: how many steps sampling makes; None: T.
         constrain: applied to estimates of x_0, in sampling and in the bound that is reported.
@@ -130,6 +141,7 @@ def iddpm(
         predicted, v = outputs(variables.params, x_t, t, conditions(batch), train=True, rngs=rngs)
         mse = simple_loss_per_dim(predicted, prediction.target(x0, eps, point))
         estimate = prediction.to_x0(objective.held(predicted), x_t, point)
+        estimate = constrain(estimate) if objective.constrained else estimate
         bound = total * step_bound(x0, estimate, v, t, schedule, levels=levels) / bits
         seen = t, jax.lax.stop_gradient(bound)
         if axis_name is not None:

@@ -1,6 +1,6 @@
 """Linen blocks that two families or more use; no losses."""
 
-from genjax.nn.adm import AdaptiveBlock, ablated_unet, adaptive_parts
+from genjax.nn.adm import AdaptiveBlock, ablated_unet, adaptive_blocks, adaptive_parts
 from genjax.nn.attention import PixelAttention
 from genjax.nn.conv import Conv, ConvTranspose, conv2d, conv2d_transpose
 from genjax.nn.dit import DiT, DiTBlock, JointBlock, MMDiT, sincos_positions
@@ -45,6 +45,7 @@ __all__ = [
     "UNet",
     "Upsample",
     "ablated_unet",
+    "adaptive_blocks",
     "adaptive_parts",
     "causal_mask",
     "conv2d",

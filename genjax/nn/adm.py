@@ -27,7 +27,7 @@ from genjax.contract import Array
 from genjax.nn.attention import PixelAttention
 from genjax.nn.conv import Conv
 from genjax.nn.group_norm import GroupNorm
-from genjax.nn.unet import Parts, UNet
+from genjax.nn.unet import PLAIN, Parts, UNet
 
 HALF_VARIANCE = 1.0 / math.sqrt(2.0)
 
@@ -112,6 +112,11 @@ def adaptive_parts(*, residual_scale: float = HALF_VARIANCE) -> Parts:
         return lambda h, text: residual_scale * attend(h)
 
     return Parts(block, functools.partial(block, resize=halved), up, attention)
+
+
+def adaptive_blocks() -> Parts:
+    """Return the parts of DDPM's U-Net with blocks that are scaled and shifted by the time (Nichol & Dhariwal 2021)."""
+    return PLAIN._replace(block=functools.partial(AdaptiveBlock, residual_scale=1.0))
 
 
 def ablated_unet(*, residual_scale: float = HALF_VARIANCE, **fields: Any) -> UNet:

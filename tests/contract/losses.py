@@ -300,6 +300,7 @@ ELSEWHERE = {
     "learned_bound_terms": "draws, for all examples at once",
     "path_bound": "draws, for all examples at once",
     "whole_bound": "an objective, of losses",
+    "constrained_bound": "an objective, of losses",
     "elbo_terms": "draws, for all examples at once",
     "log_weights": "draws, for all examples at once",
     "order_agnostic_bound": "draws, for all examples at once",

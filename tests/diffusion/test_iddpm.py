@@ -9,6 +9,7 @@ import scipy.stats
 
 from genjax import processes
 from genjax.diffusion import (
+    constrained_bound,
     draw,
     hybrid,
     iddpm,
@@ -159,6 +160,29 @@ def test_the_bound_moves_the_mean_only_where_it_shall():
     transitions, bound, nats = (np.asarray(a) for a in evaluated(variables))
     assert transitions.shape == (5, 8)
     np.testing.assert_allclose(nats, -bound, rtol=1e-6)
+
+
+def test_the_constrained_bound_is_the_one_reported_where_estimates_leave_the_range():
+    batch = {"x": np.random.default_rng(0).integers(0, LEVELS, (8, *SHAPE), np.uint8)}
+    size = np.prod(SHAPE) * np.log(2.0)
+    trained = {}
+    for name, objective in (("constrained", constrained_bound(0.5)), ("whole", whole_bound())):
+        model = iddpm(Two(), SCHEDULE, shape=SHAPE, levels=LEVELS, objective=objective)
+        loss = lambda key, model=model: model.updates[0].loss(variables, batch, key, jnp.int32(0))
+        variables = jax.tree.map(lambda leaf: -15.0 * leaf, jax.jit(model.init)(KEY, batch))  # eps far too large
+        values, aux = jax.jit(jax.vmap(loss))(jax.random.split(KEY, 2000))
+        trained[name] = np.asarray(values), {metric: np.asarray(value) for metric, value in aux.metrics.items()}
+
+    def terms_of(key):
+        terms = model.methods["bound_terms"](variables, key, batch)
+        return jnp.mean(total_bound(terms) - terms.prior) / size
+
+    reported = np.asarray(jax.jit(jax.vmap(terms_of))(jax.random.split(jax.random.key(1), 500)))
+    values, metrics = trained["constrained"]
+    error = np.hypot(metrics["bound"].std() / np.sqrt(2000), reported.std() / np.sqrt(500))
+    assert metrics["bound"].mean() == pytest.approx(reported.mean(), abs=5 * error)
+    assert trained["whole"][1]["bound"].mean() > reported.mean() + 10 * error
+    np.testing.assert_allclose(values, metrics["bound"] + 0.5 * metrics["mse"], rtol=1e-5)
 
 
 def test_mistakes_are_named():

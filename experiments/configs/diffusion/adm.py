@@ -28,6 +28,7 @@ def get_config(variant: str = "") -> ConfigDict:
     denoisers.require_variant("diffusion/adm", variant, VARIANTS)
     config = base("diffusion/adm")
     denoisers.picture_fields(config)
+    del config.model.adaptive  # its blocks are, always
     config.model.num_classes = 10
     config.model.attention = (0, 1)
     config.model.head_channels = 16
