@@ -52,7 +52,6 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.steps = 60
     config.model.signal_to_noise = 0.16  # of the corrector
     config.model.likelihood_steps = 40  # of the probability-flow ODE
-    config.expected.result, config.expected.cost = MEASURED.get(variant, ("not measured", "not measured"))
     if variant == "sub_vp":
         config.model.start = 0.01  # its sigma is that of VP squared
     if variant == "mnist":
@@ -66,6 +65,7 @@ def get_config(variant: str = "") -> ConfigDict:
         denoisers.tiny_pictures(config)
         config.model.steps = 2
         config.model.likelihood_steps = 2
+    config.expected.result, config.expected.cost = MEASURED.get(variant, ("not measured", "not measured"))
     return config
 
 
