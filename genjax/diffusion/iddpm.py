@@ -9,7 +9,7 @@ The network predicts, beside eps, where between btilde_t and beta_t the reverse 
 L_simple is per entry and L_vlb, the whole bound, in bits per entry. L_vlb alone is noisy: draw its steps by
 `importance_steps`, whose losses seen are the state of the model.
 
-Of a picture with a plain background most of the bound is lost there, in the last steps, to errors of x_0 that are far
+Of a picture with a plain background much of the bound is lost there, in the last steps, to errors of x_0 that are far
 smaller than a level. `constrained_bound` trains on the bound as it is reported, of estimates brought back into the
 data's range: a black pixel's estimate may then lie anywhere below black.
 """
