@@ -17,6 +17,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments import evaluations
+from experiments.configs.common import mnist_on_a_cpu
 from genjax import data_path, flow_matching, processes, solvers
 from genjax import evaluation as metrics
 from genjax.data import toy2d
@@ -130,26 +131,11 @@ def mnist_fields(config: ConfigDict) -> None:
 
 
 def mnist_cpu_fields(config: ConfigDict) -> None:
-    """Set the fields of a model of MNIST small enough for a CPU: the network sees 2 x 2 patches."""
+    """Set the fields of a model of MNIST small enough for a CPU."""
     mnist_fields(config)
-    config.data.batch_size = 64
-    config.data.valid_split = ""  # whose bound would cost more than the training
+    mnist_on_a_cpu(config)
     config.data.test_split = "test[:1000]"
-    config.train.steps = 4_000
-    config.train.steps_per_call = 10
-    config.train.log_every = 100
-    config.train.sample_every = 0
-    config.train.checkpoint_every = 1_000
-    config.train.ema_decay = 0.998
-    config.train.learning_rate = 2e-3
-    config.train.warmup = 200
-    config.model.channels = (32, 64)
-    config.model.patch = 2  # 14 x 14 -> 7 x 7
     config.model.adaptive = True
-    config.model.fourier = (5, 6, 7)  # steps of grey are 2^-7 apart
-    config.model.blocks = 1
-    config.model.groups = 8
-    config.model.dropout = 0.0
     config.model.steps = 25
     config.eval.num_samples = 500
 

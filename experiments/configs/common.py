@@ -47,3 +47,23 @@ def base(name: str) -> ConfigDict:
     config.expected.result = ""
     config.expected.cost = ""
     return config
+
+
+def mnist_on_a_cpu(config: ConfigDict) -> None:
+    """Make of a model of MNIST by a U-Net one small enough for a CPU: the network sees 2 x 2 patches."""
+    config.data.batch_size = 64
+    config.data.valid_split = ""  # whose likelihood would cost more than the training
+    config.train.steps = 4_000
+    config.train.steps_per_call = 10
+    config.train.log_every = 100
+    config.train.sample_every = 0
+    config.train.checkpoint_every = 1_000
+    config.train.ema_decay = 0.998
+    config.train.learning_rate = 2e-3
+    config.train.warmup = 200
+    config.model.channels = (32, 64)
+    config.model.patch = 2  # 14 x 14 -> 7 x 7
+    config.model.fourier = (5, 6, 7)  # steps of grey are 2^-7 apart
+    config.model.blocks = 1
+    config.model.groups = 8
+    config.model.dropout = 0.0

@@ -12,7 +12,7 @@ from genjax.nn.norm import BatchNorm
 from genjax.nn.patches import patchify, unpatchify
 from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
 from genjax.nn.text import Text
-from genjax.nn.text_attention import JoinedAttention, SpatialTransformer, joined_parts, spatial_parts
+from genjax.nn.text_attention import SpatialTransformer, joined_parts, spatial_parts
 from genjax.nn.transformer import SelfAttention, Transformer, TransformerLayer, causal_mask
 from genjax.nn.unet import PLAIN, Parts, UNet
 
@@ -26,7 +26,6 @@ __all__ = [
     "DiTBlock",
     "Downsample",
     "GroupNorm",
-    "JoinedAttention",
     "JointBlock",
     "MLP",
     "MMDiT",

@@ -6,7 +6,7 @@ to each other and then to the text's tokens,
     h = W_in normalize(x),   h <- h + Attention(norm h, norm h),   h <- h + Attention(norm h, text),
     h <- h + W_2 (a gelu(b)), (a, b) = W_1 norm h   (Shazeer 2020, arXiv:2002.05202),   x + W_out h.
 
-`JoinedAttention` is GLIDE's (Nichol et al. 2021, arXiv:2112.10741, section 2.3): the text's tokens are further keys and
+`PixelAttention` that joins is GLIDE's (Nichol et al. 2021, arXiv:2112.10741, section 2.3): the text's tokens are further keys and
 values of the attention among the pixels. So are a text-conditional U-Net of Stable Diffusion's form, and of GLIDE's,
 
     UNet(text=True, parts=spatial_parts(heads=8)),   UNet(text=True, parts=joined_parts(adaptive_parts()))
@@ -16,32 +16,13 @@ import functools
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from genjax.contract import Array
+from genjax.nn.attention import PixelAttention, attend
 from genjax.nn.group_norm import GroupNorm
 from genjax.nn.text import Text
 from genjax.nn.unet import PLAIN, Parts
-
-
-def split_heads(x: Array, head_channels: int | None) -> Array:
-    """Return [B, N, C] as [B, N, heads, head_channels]; None for one head.
-
-    Raises:
-        ValueError: head_channels does not divide C.
-    """
-    each = head_channels or x.shape[-1]
-    if x.shape[-1] % each:
-        raise ValueError(f"{x.shape[-1]} channels are not divisible into heads of {each}.")
-    return x.reshape(*x.shape[:2], -1, each)
-
-
-def attend(query: Array, key: Array, value: Array, head_channels: int | None) -> Array:
-    """Return softmax(q k' / sqrt(d)) v by heads, of queries [B, N, C] over keys and values [B, M, C]."""
-    heads = (split_heads(x, head_channels) for x in (query, key, value))
-    with jax.numpy_dtype_promotion("standard"):  # jax scales bfloat16 by a float32
-        return jax.nn.dot_product_attention(*heads).reshape(query.shape)
 
 
 class TokenAttention(nn.Module):
@@ -125,41 +106,11 @@ class SpatialTransformer(nn.Module):
         return x + h.reshape(x.shape).astype(x.dtype)
 
 
-class JoinedAttention(nn.Module):
-    """x + W softmax(q k' / sqrt(d)) v, with keys and values of all pixels and of the text; x itself at initialization.
-
-    head_channels: d; None for a single head.
-    groups: groups of the normalization.
-    dtype: compute dtype.
-    """
-
-    head_channels: int | None = None
-    groups: int = 32
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(self, x: Array, text: Text) -> Array:
-        """Map [B, H, W, C], given a text, to the same shape and dtype.
-
-        Raises:
-            ValueError: head_channels does not divide the channels.
-        """
-        batch, height, width, channels = x.shape
-        linear = functools.partial(nn.Dense, channels, dtype=self.dtype)
-        h = GroupNorm(self.groups, dtype=self.dtype, name="norm")(x).reshape(batch, height * width, channels)
-        query, key, value = (linear(name=name)(h) for name in ("query", "key", "value"))
-        of_text = (linear(name=name)(text.tokens) for name in ("text_key", "text_value"))
-        key, value = (jnp.concatenate(pair, axis=1) for pair in zip(of_text, (key, value), strict=True))
-        h = attend(query, key, value, self.head_channels)
-        h = linear(kernel_init=nn.initializers.zeros_init(), name="out")(h)
-        return x + h.reshape(x.shape).astype(x.dtype)
-
-
 def spatial_parts(base: Parts = PLAIN, *, heads: int | None = None, depth: int = 1) -> Parts:
     """Return the parts of a U-Net whose attention is a `SpatialTransformer`; `base` gives the others."""
     return base._replace(attention=functools.partial(SpatialTransformer, heads=heads, depth=depth))
 
 
 def joined_parts(base: Parts = PLAIN) -> Parts:
-    """Return the parts of a U-Net whose attention is a `JoinedAttention`; `base` gives the others."""
-    return base._replace(attention=JoinedAttention)
+    """Return the parts of a U-Net whose `PixelAttention` joins the text; `base` gives the others."""
+    return base._replace(attention=functools.partial(PixelAttention, joins_text=True))

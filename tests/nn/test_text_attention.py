@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.nn import JoinedAttention, SpatialTransformer, Text, UNet, joined_parts, spatial_parts
+from genjax.nn import PixelAttention, SpatialTransformer, Text, UNet, joined_parts, spatial_parts
 from genjax.nn.adm import adaptive_parts
 
 KEY = jax.random.key(0)
@@ -31,7 +31,7 @@ def softmax(logits):
 
 def test_keys_and_values_of_the_text_join_those_of_the_pixels():
     x, text = normal(2, 2, 3, 4), Text(normal(2, 5, 6))
-    module = JoinedAttention(head_channels=2, groups=2)
+    module = PixelAttention(head_channels=2, groups=2, joins_text=True)
     variables = randomized(jax.eval_shape(module.init, KEY, x, text))
     p = variables["params"]
     grouped = x.reshape(2, 6, 2, 2)
@@ -49,7 +49,7 @@ def test_keys_and_values_of_the_text_join_those_of_the_pixels():
     np.testing.assert_allclose(jax.jit(module.apply)(variables, x, text), expected, atol=1e-4)
 
 
-def test_without_pixels_in_common_the_order_of_the_texts_tokens_is_not_heard():
+def test_a_text_is_a_set_of_tokens():
     """Attention to a set: a permutation of the tokens changes nothing, a change of one does."""
     x, text = normal(1, 2, 2, 4), normal(1, 5, 6)
     module = SpatialTransformer(groups=2, depth=2)
@@ -82,14 +82,14 @@ def test_a_unet_starts_at_zero_and_hears_its_text(parts):
 def test_attention_is_the_identity_at_initialization():
     x, text = normal(1, 2, 2, 4), Text(normal(1, 3, 5))
     key = jax.random.key(0, impl="rbg")  # compiles in half the time of the default generator
-    for module in (JoinedAttention(groups=2), SpatialTransformer(groups=2)):
+    for module in (PixelAttention(groups=2, joins_text=True), SpatialTransformer(groups=2)):
         out, _ = jax.jit(module.init_with_output)(key, x, text)
         np.testing.assert_array_equal(out, x)
 
 
 def test_compute_dtype_reaches_the_products_and_not_the_output():
     x, text = jnp.zeros((1, 2, 2, 4)), Text(jnp.zeros((1, 3, 5)))
-    for module in (JoinedAttention(groups=2, dtype=jnp.bfloat16), SpatialTransformer(groups=2, dtype=jnp.bfloat16)):
+    for module in (PixelAttention(groups=2, dtype=jnp.bfloat16, joins_text=True), SpatialTransformer(groups=2, dtype=jnp.bfloat16)):
         params = jax.eval_shape(module.init, KEY, x, text)
         assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {np.dtype("float32")}
         traced = jax.make_jaxpr(module.apply)(params, x, text)

@@ -12,7 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments import evaluations
-from experiments.configs.common import base
+from experiments.configs.common import base, mnist_on_a_cpu
 from genjax import diffusion, processes
 from genjax.errors import UserError
 from genjax.nn import UNet
@@ -108,24 +108,9 @@ def _mnist(config: ConfigDict) -> None:
 
 def _mnist_cpu(config: ConfigDict) -> None:
     _mnist(config)
-    config.data.batch_size = 64
-    config.data.valid_split = ""  # whose bound would cost more than the training
+    mnist_on_a_cpu(config)
     config.data.test_split = "test[:512]"
-    config.train.steps = 4_000
-    config.train.steps_per_call = 10
-    config.train.log_every = 100
-    config.train.sample_every = 0
-    config.train.checkpoint_every = 1_000
-    config.train.ema_decay = 0.998
-    config.train.learning_rate = 2e-3
-    config.train.warmup = 200
     config.train.decay = True
-    config.model.channels = (32, 64)
-    config.model.patch = 2  # 14 x 14 -> 7 x 7
-    config.model.fourier = (5, 6, 7)  # steps of grey are 2^-7 apart
-    config.model.blocks = 1
-    config.model.groups = 8
-    config.model.dropout = 0.0
     config.eval.num_samples = 256
 
 
