@@ -21,22 +21,29 @@ ADAPTIVE = {
 }
 
 
+def levels_of(channels, blocks, kinds, image_channels):
+    """Return what both of diffusers' U-Nets call their levels, of these kinds on the way down."""
+    return {
+        "in_channels": image_channels,
+        "out_channels": image_channels,
+        "block_out_channels": channels,
+        "layers_per_block": blocks,
+        "down_block_types": tuple(kinds),
+        "up_block_types": tuple(kind.replace("Down", "Up") for kind in reversed(kinds)),
+        "flip_sin_to_cos": False,
+        "freq_shift": 1,
+    }
+
+
 def peer(*, channels, blocks, attention, head_channels=None, groups, num_classes=0, image_channels=3, **others):
     """Build the UNet2DModel that the U-Net's docstring says is the same, at random weights."""
     kinds = [["DownBlock2D", "AttnDownBlock2D"][level in attention] for level in range(len(channels))]
     return diffusers.UNet2DModel(
-        in_channels=image_channels,
-        out_channels=image_channels,
-        block_out_channels=channels,
-        layers_per_block=blocks,
-        down_block_types=tuple(kinds),
-        up_block_types=tuple(kind.replace("Down", "Up") for kind in reversed(kinds)),
+        **levels_of(channels, blocks, kinds, image_channels),
         attention_head_dim=head_channels,
         norm_num_groups=groups,
         norm_eps=1e-6,
         downsample_padding=1,
-        flip_sin_to_cos=False,
-        freq_shift=1,
         act_fn="silu",
         mid_block_scale_factor=1,
         add_attention=True,
@@ -49,19 +56,12 @@ def peer_with_text(*, channels, blocks, attention, heads, groups, depth, feature
     """Build Stable Diffusion's UNet2DConditionModel in our terms; its `attention_head_dim` counts heads."""
     kinds = [["DownBlock2D", "CrossAttnDownBlock2D"][level in attention] for level in range(len(channels))]
     return diffusers.UNet2DConditionModel(
-        in_channels=image_channels,
-        out_channels=image_channels,
-        block_out_channels=channels,
-        layers_per_block=blocks,
-        down_block_types=tuple(kinds),
-        up_block_types=tuple(kind.replace("Down", "Up") for kind in reversed(kinds)),
+        **levels_of(channels, blocks, kinds, image_channels),
         transformer_layers_per_block=depth,
         cross_attention_dim=features,
         attention_head_dim=heads,
         norm_num_groups=groups,
         norm_eps=1e-6,
-        flip_sin_to_cos=False,
-        freq_shift=1,
     ).eval()
 
 
