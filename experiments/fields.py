@@ -35,7 +35,7 @@ INTERPOLANTS = {
 }
 TIMES = {
     "uniform": lambda model: flow_matching.uniform_time(*model.span),
-    "logit_normal": lambda model: flow_matching.logit_normal_time(),
+    "logit_normal": lambda model: flow_matching.logit_normal_time(*model.logit_normal),
 }
 TRACES = {"exact": solvers.exact_trace, "rademacher": solvers.rademacher_trace, "normal": solvers.normal_trace}
 COUNTS = (1, 2, 4, 8)  # of Euler steps
@@ -60,6 +60,7 @@ def point_fields(config: ConfigDict) -> None:
     config.model.sigma = 0.0  # of straight tubes; what is left of the noise at the data of the transport path
     config.model.span = (0.0, 1.0)  # of times; the diffusion path needs an end below 1
     config.model.times = "uniform"  # in training: uniform or logit_normal
+    config.model.logit_normal = (0.0, 1.0)  # mean and standard deviation of logit(t); a higher mean is nearer the data
     config.model.source = ""  # a Gaussian mixture of toy2d to start from; '' for N(0, I)
     config.model.num_classes = 0
     config.model.label_dropout = 0.0  # of labels in training, for guidance
@@ -67,6 +68,7 @@ def point_fields(config: ConfigDict) -> None:
     config.model.time_scale = 1.0
     config.model.solver = "adaptive"  # euler, midpoint, heun, rk4 or adaptive
     config.model.steps = 100  # of all but adaptive
+    config.model.likelihood_steps = 0  # of the likelihood, equal in logit(t); 0: as in sampling
     config.model.tolerance = 1e-5  # of adaptive steps, relative and absolute
     config.model.trace = "exact"  # of the likelihood: exact, rademacher or normal
     config.sample.num = 1000
@@ -174,7 +176,10 @@ def network(config: ConfigDict) -> nn.Module:
 def field_of(config: ConfigDict, module: nn.Module) -> flow_matching.Field:
     """Return the field of a config's `model`."""
     model = config.model
-    solve = solver(model)
+    solve, likelihood_solve = solver(model), None
+    if model.likelihood_steps:
+        grid = flow_matching.logit_grid(model.likelihood_steps)
+        likelihood_solve = solvers.spaced_solve(grid, tableau=chosen(TABLEAUS, "solver", model))
     source = flow_matching.normal_source()
     if model.source:
         mixture = toy2d.SETS.get(model.source.removeprefix("toy2d/"))
@@ -187,6 +192,7 @@ def field_of(config: ConfigDict, module: nn.Module) -> flow_matching.Field:
         network=module,
         shape=tuple(model.shape),
         solve=solve,
+        likelihood_solve=likelihood_solve,
         trace=chosen(TRACES, "trace", model)(),
         data_path=data_path.dequantized_symmetric(model.levels) if model.levels else data_path.continuous(),
         source=source,

@@ -63,7 +63,7 @@ from genjax.diffusion.score_matching import (
     sliced_score_loss,
     sliced_score_loss_vr,
 )
-from genjax.diffusion.score_sde import flow_likelihood, score_sde, uniform_between
+from genjax.diffusion.score_sde import flow_likelihood, importance_times, score_sde, uniform_between
 from genjax.diffusion.singlestep import dpm_solver_singlestep
 from genjax.diffusion.step_samplers import StepSampler, importance_steps, uniform_steps
 from genjax.diffusion.stochastic import corrected, euler_maruyama, reverse_diffusion
@@ -139,6 +139,7 @@ __all__ = [
     "iddpm",
     "implicit_score_loss",
     "importance_steps",
+    "importance_times",
     "inpainted",
     "invert",
     "known_and_mask",

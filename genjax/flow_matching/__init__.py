@@ -27,7 +27,7 @@ from genjax.flow_matching.ot_cfm import bridge_score_loss, ot_cfm, sb_cfm
 from genjax.flow_matching.rectified_flow import distillation, rectified_flow, reflow
 from genjax.flow_matching.sources import Source, mixture_source, normal_source
 from genjax.flow_matching.straightness import PathMeasures, path_measures
-from genjax.flow_matching.times import TimeDraw, constant_time, logit_normal_time, uniform_time
+from genjax.flow_matching.times import TimeDraw, constant_time, logit_grid, logit_normal_time, uniform_time
 
 __all__ = [
     "Coupling",
@@ -52,6 +52,7 @@ __all__ = [
     "independent_coupling",
     "interpolate",
     "linear_assignment",
+    "logit_grid",
     "logit_normal_time",
     "mixture_log_density",
     "mixture_source",

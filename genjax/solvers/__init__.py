@@ -1,7 +1,7 @@
 """Steppers and integrators of ordinary and stochastic differential equations; they take functions."""
 
 from genjax.solvers.adaptive import Solution, integrate_adaptive
-from genjax.solvers.adjoint import Solve, WeightedVelocity, adaptive_solve, adjoint, fixed_solve
+from genjax.solvers.adjoint import Solve, WeightedVelocity, adaptive_solve, adjoint, fixed_solve, spaced_solve
 from genjax.solvers.ode import Velocity, integrate, integrate_checkpointed, ode_step, trajectory
 from genjax.solvers.sde import euler_maruyama_step, heun_step, integrate_sde, langevin_step
 from genjax.solvers.tableaus import (
@@ -47,6 +47,7 @@ __all__ = [
     "normal_trace",
     "ode_step",
     "rademacher_trace",
+    "spaced_solve",
     "tableau",
     "trajectory",
     "transport",

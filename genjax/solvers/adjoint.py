@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genjax.contract import Array, PyTree
 from genjax.solvers.adaptive import integrate_adaptive
@@ -36,6 +37,30 @@ def fixed_solve(num_steps: int, *, tableau: Tableau = RK4) -> Solve:
     def solve(velocity: WeightedVelocity, weights: PyTree, x: PyTree, start: Array, end: Array) -> PyTree:
         dtype = jnp.result_type(*jax.tree.leaves(x))
         times = jnp.linspace(start, end, num_steps + 1, dtype=dtype)
+        return integrate_checkpointed(lambda x, t: velocity(x, t, weights), x, times, tableau=tableau)
+
+    return solve
+
+
+def spaced_solve(places: np.ndarray, *, tableau: Tableau = RK4) -> Solve:
+    """Return a Solve on a grid of unequal steps, differentiated through them with checkpoints.
+
+    Args:
+        places: [N + 1], rising from 0 to 1: where the grid stands between the earlier and the later of start and end,
+            so that it is the same there and back.
+        tableau: the scheme.
+
+    Raises:
+        ValueError: the places do not rise from 0 to 1.
+    """
+    places = np.asarray(places, np.float64)
+    if places.ndim != 1 or len(places) < 2 or places[0] != 0 or places[-1] != 1 or np.any(np.diff(places) <= 0):
+        raise ValueError("the places of a grid must rise from 0 to 1.")
+
+    def solve(velocity: WeightedVelocity, weights: PyTree, x: PyTree, start: Array, end: Array) -> PyTree:
+        dtype = jnp.result_type(*jax.tree.leaves(x))
+        way = jnp.where(start < end, places, 1.0 - places[::-1])
+        times = (start + (end - start) * way).astype(dtype)
         return integrate_checkpointed(lambda x, t: velocity(x, t, weights), x, times, tableau=tableau)
 
     return solve

@@ -26,6 +26,10 @@ PATHS = {
     "ve": lambda model: processes.exploding_path(model.sigma_min, model.sigma_max),
     "ve_exponential": lambda model: processes.exponential_path(model.base),
 }
+TIMES = {
+    "uniform": lambda path, start: diffusion.uniform_between(start, 1.0),
+    "importance": lambda path, start: diffusion.importance_times(path, start, 1.0),
+}
 WEIGHTS = {"simple": processes.simple_weight, "likelihood": processes.likelihood_weight}
 SAMPLERS = ("predictor_corrector", "reverse_diffusion", "ancestral", "euler_maruyama", "flow")
 
@@ -48,6 +52,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.base = 25.0  # s, of the exponential path
     config.model.start = 0.001  # first time of training, last of sampling; the likelihood takes data to stand there
     config.model.weight = "simple"  # simple or likelihood
+    config.model.times = "uniform"  # in training; importance: as likelihood weighs them, to go with weight simple
     config.model.sampler = "predictor_corrector"
     config.model.steps = 60
     config.model.signal_to_noise = 0.16  # of the corrector
@@ -61,6 +66,10 @@ def get_config(variant: str = "") -> ConfigDict:
         config.model.likelihood_steps = 100
     if variant == "mnist_cpu":
         denoisers.mnist_cpu_fields(config)
+        config.data.test_split = "test[:512]"
+        config.model.start = 1e-5  # sigma 0.001, an eighth of a step of grey
+        config.model.times = "importance"
+        config.model.likelihood_steps = 100
     if variant == "tiny":
         denoisers.tiny_pictures(config)
         config.model.steps = 2
@@ -83,7 +92,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
             shape=tuple(model.shape),
             data_path=dequantized_symmetric(model.levels),
             sampler_of=lambda denoise: _sampler(denoise, path, config),
-            span=(model.start, 1.0),
+            times=denoisers.chosen(TIMES, "times", model)(path, model.start),
             weight=denoisers.chosen(WEIGHTS, "weight", model),
             data_std=model.data_std,
             constrain=processes.clip_symmetric,
