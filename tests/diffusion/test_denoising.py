@@ -18,6 +18,7 @@ from genjax.diffusion import (
     denoising_model,
     draw,
     flow_likelihood,
+    importance_times,
     geometric_sigmas,
     labels,
     langevin_chain,
@@ -108,6 +109,25 @@ def test_likelihood_of_normal_data_is_known(name, path, start):
     alpha, sigma = (float(f(jnp.float32(start))) for f in path)
     expected = scipy.stats.norm.logpdf(batch["x"], alpha * MEAN, np.hypot(alpha * STD, sigma)).sum(axis=1)
     np.testing.assert_allclose(jax.jit(model.log_prob.fn)(variables, KEY, batch), expected, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [processes.linear_path(), processes.exploding_path(0.01, 50.0), processes.sub_vp_path()],
+    ids=["VP", "VE", "sub-VP"],
+)
+def test_importance_times_are_those_of_the_likelihood(path):
+    """Log-SNR is uniform, and a mean over them the integral of g^2 / sigma^2 over all times, by quadrature."""
+    first, last, value = 0.01, 1.0, lambda t: t**2 + 0.3
+    of = jax.jit(lambda t: (processes.log_snr(point_at(path, t)), processes.likelihood_weight(point_at(path, t))))
+    t = np.asarray(jax.jit(importance_times(path, first, last), static_argnums=1)(KEY, (4000,)))
+    bottom, top = (float(of(np.full(4000, end, np.float32))[0][0]) for end in (last, first))
+    shares = (np.asarray(of(t)[0], np.float64) - bottom) / (top - bottom)
+    assert scipy.stats.kstest(shares, "uniform").pvalue > 0.01
+    grid = np.geomspace(first, last, 4000).astype(np.float32)
+    integral = np.trapezoid(np.asarray(of(grid)[1], np.float64) * value(grid), grid)
+    estimates = (top - bottom) * value(t)
+    assert estimates.mean() == pytest.approx(integral, abs=5 * estimates.std() / np.sqrt(4000) + 1e-3 * integral)
 
 
 def test_the_exact_network_has_the_known_error():

@@ -90,6 +90,19 @@ def test_times():
     np.testing.assert_array_equal(flow_matching.constant_time(0.0)(jax.random.key(0), 3), np.zeros(3, np.float32))
 
 
+def test_grid_of_equal_logit():
+    """On straight lines the steps between its inner times are equal in log-SNR."""
+    grid = flow_matching.logit_grid(20, low=0.02, high=0.999)
+    assert grid.shape == (21,) and grid[0] == 0.0 and grid[-1] == 1.0
+    assert grid[1] == pytest.approx(0.02) and grid[-2] == pytest.approx(0.999)
+    path = processes.straight_path()
+    inner = np.array(2.0 * np.log(path.alpha(1.0 - grid[1:-1]) / path.sigma(1.0 - grid[1:-1])))
+    np.testing.assert_allclose(np.diff(inner), np.diff(inner)[0], rtol=1e-6)
+    for wrong in ({"num": 2}, {"num": 9, "low": 0.0}, {"num": 9, "low": 0.6, "high": 0.5}):
+        with pytest.raises(ValueError, match="it takes 3 steps and 0 < low < high < 1"):
+            flow_matching.logit_grid(**wrong)
+
+
 def test_mistakes():
     line = flow_matching.straight_interpolant()
     with pytest.raises(ValueError, match="must share a shape"):

@@ -62,6 +62,20 @@ def test_what_the_velocity_closes_over_has_a_gradient_too():
     assert float(jax.jit(jax.grad(end))(np.float64(0.7))) == pytest.approx(np.exp(0.7), rel=1e-6)
 
 
+def test_unequal_steps_are_the_same_there_and_back():
+    """dx/dt = 2 x t by Euler is a product over the steps, whichever way it is walked."""
+    places = np.array([0.0, 0.1, 0.5, 1.0])
+    solve = solvers.spaced_solve(places, tableau=solvers.EULER)
+    end = jax.jit(lambda w, start, end: solve(lambda x, t, w: 2.0 * w * x * t, w, jnp.ones(()), start, end))
+    times = 1.0 + 2.0 * places
+    there = np.prod(1.0 + 2.0 * times[:-1] * np.diff(times))
+    back = np.prod(1.0 - 2.0 * times[:0:-1] * np.diff(times)[::-1])
+    assert float(end(1.0, 1.0, 3.0)) == pytest.approx(there) and float(end(1.0, 3.0, 1.0)) == pytest.approx(back)
+    for wrong in ([0.0], [0.0, 0.5], [0.1, 1.0], [0.0, 0.7, 0.7, 1.0], [[0.0, 1.0]]):
+        with pytest.raises(ValueError, match="must rise from 0 to 1"):
+            solvers.spaced_solve(np.array(wrong))
+
+
 def test_memory_of_the_adjoint_does_not_grow_with_the_steps():
     """The program's temporary memory, where a fixed grid of 16 and of 256 steps is differentiated either way."""
     x = np.ones((64, 500))
