@@ -11,7 +11,9 @@ L_simple is per entry and L_vlb, the whole bound, in bits per entry. L_vlb alone
 
 Of a picture with a plain background much of the bound is lost there, in the last steps, to errors of x_0 that are far
 smaller than a level. `constrained_bound` trains on the bound as it is reported, of estimates brought back into the
-data's range: a black pixel's estimate may then lie anywhere below black.
+data's range: a black pixel's estimate may then lie anywhere below black. L_simple beside it, which keeps the noisy half
+of the steps from being neglected, is of these estimates as well; its gradient passes straight through the constraint
+(Bengio et al. 2013, arXiv:1308.3432), so that an estimate beyond the wrong end is called back.
 """
 
 import math
@@ -29,7 +31,7 @@ from genjax.diffusion.learned_variance import Reverse, learned_ancestral, learne
 from genjax.diffusion.sampler import Sampler, Trajectory, draw, draw_trajectory
 from genjax.diffusion.step_samplers import StepSampler, uniform_steps
 from genjax.pixels import from_symmetric, to_symmetric
-from genjax.processes import EPS, Prediction, Schedule, clip_symmetric, forward, marginal, num_steps
+from genjax.processes import EPS, Prediction, Schedule, clip_symmetric, forward, like, marginal, num_steps
 
 
 class Objective(NamedTuple):
@@ -37,7 +39,8 @@ class Objective(NamedTuple):
 
     combine: (mse [B], bound [B], in bits per entry) -> [B].
     held: applied to the prediction that the bound's mean is made of; `stop_gradient`, or nothing.
-    constrained: whether that mean is made of the constrained estimate of x_0, as in the bound that is reported.
+    constrained: whether both are of the constrained estimate of x_0: the bound as it is reported, mse = |eps - eps^|^2
+        of the eps that goes with that estimate.
     """
 
     combine: Callable[[Array, Array], Array]
@@ -55,8 +58,8 @@ def whole_bound() -> Objective:
     return Objective(lambda mse, bound: bound, lambda prediction: prediction)
 
 
-def constrained_bound(error_weight: float = 0.1) -> Objective:
-    """Return L_vlb of constrained estimates + error_weight L_simple, since beyond the ends the bound has no gradient."""
+def constrained_bound(error_weight: float = 1.0) -> Objective:
+    """Return L_vlb + error_weight L_simple, both of constrained estimates."""
     return Objective(lambda mse, bound: bound + error_weight * mse, lambda prediction: prediction, True)
 
 
@@ -139,9 +142,13 @@ def iddpm(
         x_t, eps = forward(noise_key, x0, point)
         rngs = {"dropout": dropout_key}
         predicted, v = outputs(variables.params, x_t, t, conditions(batch), train=True, rngs=rngs)
-        mse = simple_loss_per_dim(predicted, prediction.target(x0, eps, point))
         estimate = prediction.to_x0(objective.held(predicted), x_t, point)
-        estimate = constrain(estimate) if objective.constrained else estimate
+        if objective.constrained:
+            through = estimate + jax.lax.stop_gradient(constrain(estimate) - estimate)
+            mse = simple_loss_per_dim(like(point.alpha / point.sigma, x0) * (x0 - through), jnp.zeros_like(x0))
+            estimate = constrain(estimate)
+        else:
+            mse = simple_loss_per_dim(predicted, prediction.target(x0, eps, point))
         bound = total * step_bound(x0, estimate, v, t, schedule, levels=levels) / bits
         seen = t, jax.lax.stop_gradient(bound)
         if axis_name is not None:

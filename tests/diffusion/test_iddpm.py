@@ -185,6 +185,26 @@ def test_the_constrained_bound_is_the_one_reported_where_estimates_leave_the_ran
     np.testing.assert_allclose(values, metrics["bound"] + 0.5 * metrics["mse"], rtol=1e-5)
 
 
+@pytest.mark.parametrize("level, gap", [(LEVELS - 1, 0.0), (0, 2.0)])
+def test_the_error_of_constrained_estimates(level, gap):
+    """Estimates beyond the upper end, where it is the truth, and where the lower one is.
+
+    The error is snr gap^2; straight through the constraint, d x0^ / d eps^ = -1 / sqrt(snr), its slope -2 sqrt(snr) gap.
+    """
+    batch = {"x": np.full((1, *SHAPE), level, np.uint8)}
+    model = iddpm(Two(), SCHEDULE, shape=SHAPE, levels=LEVELS, objective=constrained_bound(1e4))
+    beyond = jax.tree.map(lambda leaf: -50.0 * leaf, jax.jit(model.init)(KEY, batch))
+
+    def error(params, key):
+        _, aux = model.updates[0].loss(beyond._replace(params=params), batch, key, jnp.int32(0))
+        return aux.metrics["mse"]
+
+    keys = jax.random.split(KEY, 3)
+    errors, slopes = jax.jit(jax.vmap(jax.value_and_grad(error), in_axes=(None, 0)))(beyond.params, keys)
+    assert np.all((np.asarray(errors) > 0.0) == (gap > 0.0))
+    np.testing.assert_allclose(slopes["denoiser"]["eps"], -2.0 * np.sqrt(errors), rtol=1e-5)
+
+
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="one shape \\[B, ...\\]"):
         bound_of_step(grid(2, 2), grid(2, 3), grid(2, 2), np.int32(2))

@@ -23,7 +23,7 @@ OBJECTIVES = {
 }
 STEPS = {
     "uniform": lambda model: diffusion.uniform_steps(model.steps),
-    "importance": lambda model: diffusion.importance_steps(model.steps),
+    "importance": lambda model: diffusion.importance_steps(model.steps, floor=model.drawn_alike),
 }
 
 MEASURED = {  # variant: result, cost
@@ -48,8 +48,9 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.offset = 0.1  # s of the cosine schedule
     config.model.objective = "hybrid"  # hybrid, bound or constrained_bound
     config.model.bound_weight = 1e-3  # lambda of the hybrid
-    config.model.error_weight = 0.1  # of the squared error beside the constrained bound
+    config.model.error_weight = 1.0  # of the squared error beside the constrained bound
     config.model.drawn = "uniform"  # steps of training: uniform or importance
+    config.model.drawn_alike = 0.001  # share of the draws by importance that is made alike
     config.model.sample_steps = 50  # of the T
     if variant in ("bound", "tiny"):
         config.model.objective, config.model.drawn = "bound", "importance"
@@ -63,6 +64,8 @@ def get_config(variant: str = "") -> ConfigDict:
         config.data.test_split = "test[:256]"  # of T steps each
         config.train.learning_rate = 1e-3
         config.model.objective, config.model.drawn = "constrained_bound", "importance"
+        config.model.error_weight = 10.0  # the squared error is about 0.03, the bound 1.3
+        config.model.drawn_alike = 0.5  # or the noisy half of the steps is seldom seen, and strokes break
         config.model.steps = 1000
         config.model.offset = 0.008
         config.model.sample_steps = 100
