@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import series
+from experiments.evaluations import gather
 from genjax.contract import Array
 from genjax.training.system import EvalContext
 
@@ -32,9 +33,8 @@ def detection(context: EvalContext, scores: Mapping[str, Score], *, components: 
     from sklearn.decomposition import PCA
     from sklearn.metrics import roc_auc_score
 
-    train = np.concatenate([np.asarray(batch["x"]) for batch in context.train()])
-    held_out = [[np.asarray(batch[name]) for name in ("x", "anomaly", "label")] for batch in context.test()]
-    x, truth, label = (np.concatenate(parts) for parts in zip(*held_out))
+    (train,) = gather(context.train(), "x")
+    x, truth, label = gather(context.test(), "x", "anomaly", "label")
     flat = lambda of: of.reshape(len(of), -1)
     pca = PCA(components).fit(flat(train))
     rebuilt = lambda of: pca.inverse_transform(pca.transform(flat(of))).reshape(of.shape)

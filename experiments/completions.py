@@ -43,8 +43,7 @@ def halves(context: EvalContext, *, resamples: int) -> dict[str, Any]:
     """
     model, config = context.system.model, context.config
     classifier = evaluations.classifier_of(config.data.name, config.data.dir)
-    batches = list(context.test())
-    x, label = (np.concatenate([np.asarray(batch[name]) for batch in batches]) for name in ("x", "label"))
+    x, label = evaluations.gather(context.test(), "x", "label")
     key, replace = jax.random.fold_in(context.key, 7), jax.jit(model.methods["replace"], static_argnames="resamples")
     given = lambda known, mask: {"known": known, "mask": mask}
     fill = jax.jit(lambda v, key, known, mask: model.sample(v, key, len(known), condition=given(known, mask)))
@@ -84,8 +83,7 @@ def enlargement(context: EvalContext, *, factor: int, repeats: int = 8) -> dict[
     model, config = context.system.model, context.config
     levels = config.model.levels
     classifier = evaluations.classifier_of(config.data.name, config.data.dir)
-    batches = list(context.test())
-    x, label = (np.concatenate([np.asarray(batch[name]) for batch in batches]) for name in ("x", "label"))
+    x, label = evaluations.gather(context.test(), "x", "label")
     low = low_resolution(jnp.asarray(x), factor, levels=levels)
     drawn = jax.jit(lambda v, key, low: model.sample(v, key, len(low), condition={"low": low}))
     keys = jax.random.split(jax.random.fold_in(context.key, 8), repeats)

@@ -213,7 +213,7 @@ def fisher_divergence(context: EvalContext) -> dict[str, float]:
         'fisher_divergence', E |s - score|^2 / 2 over held-out points, and 'fisher_information', the same for s = 0.
     """
     centers, std = mixture_of(context.config.data.name)
-    x = jnp.concatenate([batch["x"] for batch in context.test()])
+    (x,) = evaluations.gather(context.test(), "x")
     learned = jax.jit(context.system.model.methods["score"])(context.variables, context.key, x)
     known = mixture_score(centers, std, x)
     half = lambda v: float(0.5 * jnp.mean(jnp.sum(v**2, axis=1)))

@@ -24,6 +24,12 @@ RECIPES = {"digits": features.DIGITS, "mnist": features.MNIST}
 MAX_POINTS = 2048  # an exact assignment costs their cube
 
 
+def gather(batches: Iterable[Batch], *names: str) -> tuple[np.ndarray, ...]:
+    """Return the entries that batches have under the names, each as one array [N, ...] on the host."""
+    parts = zip(*([np.asarray(batch[name]) for name in names] for batch in batches))
+    return tuple(np.concatenate(part) for part in parts)
+
+
 def classifier_fid(context: EvalContext) -> dict[str, Any]:
     """Compare samples with held-out pictures in the features of a classifier trained here.
 

@@ -269,8 +269,8 @@ def straightness(context: EvalContext) -> dict[str, float]:
     result = {"path_energy": energy, "displacement": displacement, "straightness": energy - displacement}
     result |= {"curvature": 1.0 - displacement / energy, "n": num}
     if not config.model.levels:
-        data = np.concatenate([np.asarray(batch["x"]) for batch in context.test()])[:num]
-        result["normalized_path_energy"] = abs(energy / metrics.wasserstein2(np.asarray(z), data) ** 2 - 1.0)
+        (data,) = evaluations.gather(context.test(), "x")
+        result["normalized_path_energy"] = abs(energy / metrics.wasserstein2(np.asarray(z), data[:num]) ** 2 - 1.0)
     return result
 
 

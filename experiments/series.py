@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.evaluations import gather
 from genjax.contract import Array
 from genjax.data import open_source, series
 from genjax.evaluation import median_distance, two_sample_test
@@ -45,7 +46,7 @@ def sine_quality(context: EvalContext) -> dict[str, float]:
     if context.system.condition is not None:
         condition = np.arange(num, dtype=np.int32) % series.BANDS
     drawn = fit_sines(np.asarray(context.sample(num, condition))[..., 0])
-    test = np.concatenate([np.asarray(batch["x"]) for batch in context.test()])
+    (test,) = gather(context.test(), "x")
     found = _summary(drawn) | _summary(fit_sines(test[:num, :, 0]), "_of_test")
     found |= {"n": num, "split": config.data.test_split}
     if condition is not None:

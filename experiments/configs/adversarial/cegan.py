@@ -14,6 +14,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.configs.common import base
+from experiments.evaluations import gather
 from genjax import adversarial
 from genjax.contract import Array
 from genjax.data import imbalanced, transforms
@@ -144,8 +145,7 @@ def recall(context: EvalContext) -> dict[str, float]:
     from sklearn.svm import SVC
 
     model = context.config.model
-    gather = lambda batches: [np.concatenate(parts) for parts in zip(*((b["x"], b["label"]) for b in batches()))]
-    (x, label), (x_test, label_test) = gather(context.train), gather(context.test)
+    (x, label), (x_test, label_test) = (gather(batches(), "x", "label") for batches in (context.train, context.test))
     counts = np.asarray(model.counts)
     if not np.array_equal(np.bincount(label, minlength=len(counts)), counts):
         raise UserError("model.counts must be the number of training examples of each class of data.name.")

@@ -12,6 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.configs.common import base
+from experiments.evaluations import gather
 from genjax import adversarial
 from genjax.contract import Array, Batch
 from genjax.data import settlements
@@ -122,8 +123,7 @@ def maps(context: EvalContext) -> dict[str, float]:
     """
     from sklearn.linear_model import Ridge
 
-    gather = lambda batches: [np.concatenate(parts) for parts in zip(*((b["x"], b["y"]) for b in batches()))]
-    (x, y), (x_test, y_test) = gather(context.train), gather(context.test)
+    (x, y), (x_test, y_test) = (gather(batches(), "x", "y") for batches in (context.train, context.test))
     made = np.asarray(context.sample(len(y_test), y_test))
     fitted = Ridge(alpha=1.0).fit(_neighbourhoods(y), x.reshape(-1))
     ridge = np.clip(fitted.predict(_neighbourhoods(y_test)), -1, 1).reshape(x_test.shape).astype(np.float32)

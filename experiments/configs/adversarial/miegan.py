@@ -15,6 +15,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.configs.common import base
+from experiments.evaluations import gather
 from genjax import adversarial
 from genjax.contract import Array, Batch
 from genjax.errors import UserError
@@ -110,10 +111,8 @@ def enhancement(context: EvalContext) -> dict[str, float]:
     """
     from skimage.metrics import structural_similarity
 
-    gather = lambda batches, name: np.concatenate([(np.asarray(b[name]) + 1) / 2 for b in batches()])
-    train = gather(context.train, "x")
-    pairs = [(np.asarray(b["x"]), np.asarray(b["y"])) for b in context.test()]
-    x, dark = ((np.concatenate(parts) + 1) / 2 for parts in zip(*pairs))
+    train = (gather(context.train(), "x")[0] + 1) / 2
+    x, dark = ((of + 1) / 2 for of in gather(context.test(), "x", "y"))
     made = (np.asarray(context.sample(len(dark), 2 * dark - 1)) + 1) / 2
     each = (1, 2, 3)
     level = (dark - dark.mean(each, keepdims=True)) / (dark.std(each, keepdims=True) + 1e-3)

@@ -18,6 +18,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.configs.common import base
+from experiments.evaluations import gather
 from genjax import adversarial
 from genjax.contract import Array, Batch
 from genjax.errors import UserError
@@ -162,8 +163,7 @@ def utility(context: EvalContext) -> dict[str, float]:
     columns, classes = context.config.model.columns, context.config.model.classes
     parted = lambda x: (x[:, :columns], x[:, columns:].argmax(axis=1))
     drawn = parted(np.asarray(context.sample(int(context.config.eval.num_samples))))
-    rows = lambda batches: np.concatenate([np.asarray(batch["x"]) for batch in batches()])
-    train, test = parted(rows(context.train)), parted(rows(context.test))
+    train, test = (parted(*gather(batches(), "x")) for batches in (context.train, context.test))
     found: dict[str, float] = {}
     made = {"": LogisticRegression(max_iter=1000), "forest_": RandomForestClassifier(random_state=0)}
     for name, classifier in made.items():

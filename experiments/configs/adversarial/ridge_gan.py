@@ -16,6 +16,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.configs.common import base
+from experiments.evaluations import gather
 from genjax import adversarial
 from genjax.contract import Array
 from genjax.data import settlements, transforms
@@ -108,10 +109,9 @@ def roads(context: EvalContext) -> dict[str, float]:
     from sklearn.linear_model import Ridge
 
     model, options = context.system.model, context.config.model
-    gather = lambda batches: [np.concatenate(parts) for parts in zip(*((b["x"], b["roads"]) for b in batches()))]
     measure = functools.partial(model.methods["indices"], context.variables, context.key)
-    train, truth = gather(context.train)
-    held_out, held_out_truth = gather(context.test)
+    train, truth = gather(context.train(), "x", "roads")
+    held_out, held_out_truth = gather(context.test(), "x", "roads")
     made = np.asarray(context.sample(int(context.config.eval.num_samples)))
     made_truth = settlements.road_density(made[..., 0] >= 2 * settlements.BUILT / 255 - 1)
     u, u_test, u_made = (np.asarray(measure(jnp.asarray(maps))) for maps in (train, held_out, made))

@@ -12,6 +12,7 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments.configs.common import base
+from experiments.evaluations import gather
 from genjax import adversarial
 from genjax.contract import Array, Batch
 from genjax.errors import UserError
@@ -112,9 +113,8 @@ def frames(context: EvalContext) -> dict[str, float]:
     from sklearn.linear_model import Ridge
 
     model, variables = context.system.model, context.variables
-    names = ("x", "y", "label")
-    gather = lambda batches: [np.concatenate(parts) for parts in zip(*([b[n] for n in names] for b in batches()))]
-    (x, y, _), (x_test, y_test, label) = gather(context.train), gather(context.test)
+    x, y = gather(context.train(), "x", "y")
+    x_test, y_test, label = gather(context.test(), "x", "y", "label")
     made = np.asarray(context.sample(len(y_test), y_test))
     flat = lambda of: of.reshape(len(of), -1)
     inputs = lambda of: np.concatenate([flat(of[..., :FRAMES]), of[:, 0, 0, FRAMES:]], axis=1)

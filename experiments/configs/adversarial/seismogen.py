@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from experiments import series
 from experiments.configs.common import base
+from experiments.evaluations import gather
 from genjax import adversarial
 from genjax.data import transforms
 from genjax.errors import UserError
@@ -118,8 +119,7 @@ def detector(context: EvalContext) -> dict[str, float]:
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    gather = lambda batches: [np.concatenate(parts) for parts in zip(*((b["x"], b["label"]) for b in batches()))]
-    (x, label), (x_test, label_test) = gather(context.train), gather(context.test)
+    (x, label), (x_test, label_test) = (gather(batches(), "x", "label") for batches in (context.train, context.test))
     wanted = np.arange(int(context.config.eval.num_samples), dtype=np.int32) % 2
     made = np.asarray(context.sample(len(wanted), wanted))
 
