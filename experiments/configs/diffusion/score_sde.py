@@ -55,6 +55,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.times = "uniform"  # in training; importance: as likelihood weighs them, to go with weight simple
     config.model.sampler = "predictor_corrector"
     config.model.steps = 60
+    config.model.spacing = 1.0  # power of equal steps that the times of sampling are; above 1 most lie near the data
     config.model.signal_to_noise = 0.16  # of the corrector
     config.model.likelihood_steps = 40  # of the probability-flow ODE
     if variant == "sub_vp":
@@ -69,6 +70,7 @@ def get_config(variant: str = "") -> ConfigDict:
         config.data.test_split = "test[:512]"
         config.model.start = 1e-5  # sigma 0.001, an eighth of a step of grey
         config.model.times = "importance"
+        config.model.spacing = 2.0  # what is left of the noise before the last step is seen in black
         config.model.likelihood_steps = 100
     if variant == "tiny":
         denoisers.tiny_pictures(config)
@@ -103,7 +105,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
 
 def _sampler(denoise: Denoiser, path: Path, config: ConfigDict) -> diffusion.Sampler:
     model, point_of = config.model, lambda t: point_at(path, t)
-    times = processes.uniform_times(model.steps, end=model.start)
+    times = processes.uniform_times(model.steps, end=model.start ** (1.0 / model.spacing)) ** model.spacing
     predictor = diffusion.reverse_diffusion(denoise, point_of, times)
     if model.sampler == "flow":
         spaced = processes.log_snr_times(point_of, model.steps, start=1.0, end=model.start)
