@@ -1,6 +1,9 @@
 """From a config to what the engine runs: the system, its data, its step on devices, its evaluation."""
 
+import contextlib
 import pathlib
+import traceback
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, Callable, NamedTuple
 
@@ -95,6 +98,18 @@ def check(config: ConfigDict) -> None:
             f"train.steps={train.steps} is not a multiple of train.steps_per_call={train.steps_per_call}; take "
             f"--config.train.steps={near} or --config.train.steps_per_call=1."
         )
+
+
+@contextlib.contextmanager
+def shapes_told(config: ConfigDict) -> Iterator[None]:
+    """Turn what the library's own code says of shapes that do not fit into a UserError; errors of JAX stay as they are."""
+    try:
+        yield
+    except ValueError as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if frame.f_globals["__name__"].partition(".")[0] != "genjax":
+            raise
+        raise UserError(f"the model of this config does not fit data.name={config.data.name!r}: {error}") from error
 
 
 def training_loader(config: ConfigDict) -> Loader:

@@ -44,18 +44,19 @@ def main() -> None:
     loader = assemble.training_loader(config)
     cli.claim_workdir(workdir, config, config_file, write=distributed.is_writer())
     try:
-        state = loop.train(
-            run.lifted,
-            loader,
-            _options(config),
-            workdir,
-            seed=config.seed,
-            repeat=assemble.repeat_of(run),
-            lazy=lazy_updates(run.system),
-            stages=run.stages,
-            hooks=_hooks(run),
-            tensorboard=values.tensorboard,
-        )
+        with assemble.shapes_told(config):
+            state = loop.train(
+                run.lifted,
+                loader,
+                _options(config),
+                workdir,
+                seed=config.seed,
+                repeat=assemble.repeat_of(run),
+                lazy=lazy_updates(run.system),
+                stages=run.stages,
+                hooks=_hooks(run),
+                tensorboard=values.tensorboard,
+            )
     except loop.Preempted as stop:
         print(stop, file=sys.stderr, flush=True)
         sys.exit(143)

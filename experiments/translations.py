@@ -10,7 +10,7 @@ import numpy as np
 from experiments import evaluations
 from genjax import evaluation as metrics
 from genjax.contract import Array, Batch
-from genjax.data import open_source
+from genjax.data import available_splits, open_source
 from genjax.pixels import to_symmetric
 from genjax.training.system import EvalContext
 
@@ -33,8 +33,13 @@ def to_picture(x: Array) -> Array:
 
 
 def held_out(config: Any, num: int) -> Batch:
-    """Return the first `num` examples of the test split as stored, again from the first where there are fewer."""
-    source = open_source(config.data.name, config.data.test_split, config.data.dir)
+    """Return the first `num` examples of the test split as stored, again from the first where there are fewer.
+
+    Of a few pictures of a user's own none may fall into a test split: then they are those of training.
+    """
+    data = config.data
+    kept = data.test_split.partition("[")[0] in available_splits(data.name, data.dir)
+    source = open_source(data.name, data.test_split if kept else data.split, data.dir)
     return {name: jnp.asarray(values) for name, values in source.fetch(np.arange(num) % len(source)).items()}
 
 
@@ -131,7 +136,8 @@ def _classes(context: EvalContext, found: dict[str, np.ndarray]) -> dict[str, An
     """Return how many translations keep their class, where x are pictures that a classifier here knows."""
     *_, name = context.config.data.name.split("/")
     name = "digits" if context.config.data.name.count("/") == 1 else name
-    if name not in evaluations.RECIPES or found["made"].shape[1:] != evaluations.RECIPES[name].shape:
+    known = name in evaluations.RECIPES and found["made"].shape[1:] == evaluations.RECIPES[name].shape
+    if "label" not in found or not known:
         return {}
     classifier = evaluations.classifier_of(name, context.config.data.dir)
     share = lambda x: float(

@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from PIL import Image
 
-from experiments import looks, translations
+from experiments import assemble, looks, translations
+from experiments.configs.adversarial import cyclegan, pix2pix
 from genjax.contract import GenerativeModel, Variables
 from genjax.data import open_source
 from genjax.data.domains import LOOKS
+from genjax.errors import UserError
 from genjax.training.system import EvalContext, System
 
 
@@ -83,3 +86,50 @@ def test_a_preview_of_looks_shows_each_picture_in_every_look():
     np.testing.assert_array_equal(groups[:, 1:], np.broadcast_to(np.arange(4), (20, 4)))
     given = open_source("looks/colours", "test").fetch(np.arange(20) * 4 + np.arange(20) % 4)["x"] / 8.0 - 1
     np.testing.assert_allclose(np.asarray(shown).reshape(20, 5, 8, 8, 3)[:, 0], given, atol=1e-6)
+
+
+def folders(root, modes, num=3):
+    """Two folders of pictures of 12 x 10 pixels, none of which falls into the test split."""
+    for domain, mode in zip("AB", modes):
+        (root / domain).mkdir(parents=True)
+        for i in range(num):
+            pixels = np.random.default_rng(i).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+            Image.fromarray(pixels).convert(mode).save(root / domain / f"p{i}.png")
+
+
+def of_folders(module, root, **model):
+    """The config of a user's folders, its networks small enough to trace."""
+    config = module.get_config("folder")
+    config.data.name, config.data.dir = config.data.name.replace("64", "8"), str(root)
+    config.model.update({"features": (4, 4), "patch_features": (4,), "patch_strides": (2,), **model})
+    return config
+
+
+@pytest.mark.parametrize("module, model", [(pix2pix, {}), (cyclegan, {"blocks": 1, "channels": (3, 1), "pool_size": 2})])
+def test_a_users_folders_fit_the_configs(tmp_path, module, model):
+    """A is grey, B in colour: every loss can be traced, and a few pictures without a test split have a preview."""
+    folders(tmp_path, ("L", "RGB"))
+    config = of_folders(module, tmp_path, **model)
+    system = module.build(config)
+    stored = assemble.example_batch(config)
+    assert (stored["x"].shape, stored["y"].shape) == ((1, 8, 8, 3), (1, 8, 8, 1))
+
+    def run(stored):
+        key = jax.random.key(0)
+        batch = system.transform(key, stored)
+        variables = system.model.init(key, batch)
+        losses = [update.loss(variables, batch, key, 0)[0] for update in system.model.updates]
+        return losses, system.model.sample(variables, key, 2), system.preview(variables, key, 27)
+
+    losses, samples, preview = jax.eval_shape(run, stored)
+    assert [loss.shape for loss in losses] == [()] * 2
+    assert samples.shape == (2, 8, 8, 3) and preview.shape == (27, 8, 8, 3)
+    with pytest.raises(UserError, match=r"does not fit data.name='folder_.*domain has|does not fit.*the data are"):
+        wrong = module.build(of_folders(module, tmp_path, **(model | {"channels": (1, 1) if model else 1})))
+        with assemble.shapes_told(config):
+            jax.eval_shape(lambda: wrong.model.init(jax.random.key(0), wrong.transform(jax.random.key(0), stored)))
+
+
+def test_only_the_librarys_own_sentences_are_told_without_a_traceback():
+    with pytest.raises(ValueError, match="of this test"), assemble.shapes_told(ConfigDict({"data": {"name": "digits"}})):
+        raise ValueError("of this test")
