@@ -2,8 +2,10 @@
 
     points, pictures, mnist, tiny    fields of a config
     players                          the two networks, by `model.architecture`
+    choices                          the fields of any loss with any regularizer, here and in configs of other networks
     losses, regularizers             by `model.loss` and the weights in `model.regularizers`
-    assemble                         any of them with any other: a model
+    options, penalized               what they are to a builder, and to the model that it has bound
+    assemble                         any of them with any of the players: a model
     system                           a model with its optimizers, its data's transform and evaluations
 """
 
@@ -118,7 +120,7 @@ def tiny(config: ConfigDict) -> None:
 
 
 def choices(config: ConfigDict) -> None:
-    """Set the fields of which `assemble` chooses losses and regularizers; weights of 0 are off."""
+    """Set the fields of which losses and regularizers are chosen; weights of 0 are off."""
     model = config.model
     model.loss = "non_saturating"  # or minimax, least_squares, wasserstein, hinge
     model.a, model.b, model.c = 0.0, 1.0, 1.0  # targets of least_squares: generated, real, the generator's
@@ -160,25 +162,34 @@ def regularizers(model: ConfigDict) -> dict[str, Regularizer]:
     return chosen
 
 
-def assemble(config: ConfigDict, *, axis_name: str | None = None) -> GenerativeModel:
-    """Bind the architecture, the loss and the regularizers that the fields of `choices` name."""
-    model = config.model
-    generator, discriminator = players(config, axis_name=axis_name)
+def options(model: ConfigDict) -> dict[str, Any]:
+    """Return the arguments of `adversarial.gan` that the fields of `choices` name."""
     generator_loss, discriminator_loss = losses(model)
-    built = adversarial.gan(
-        generator,
-        discriminator,
-        latent_dim=model.latent_dim,
-        generator_loss=generator_loss,
-        discriminator_loss=discriminator_loss,
-        discriminator_steps=model.discriminator_steps,
-        regularizers=regularizers(model),
-        discriminator_after=adversarial.clip_weights("discriminator", model.clip) if model.clip else None,
-    )
+    return {
+        "generator_loss": generator_loss,
+        "discriminator_loss": discriminator_loss,
+        "discriminator_steps": model.discriminator_steps,
+        "regularizers": regularizers(model),
+        "discriminator_after": adversarial.clip_weights("discriminator", model.clip) if model.clip else None,
+    }
+
+
+def penalized(built: GenerativeModel, model: ConfigDict) -> GenerativeModel:
+    """Return a game with the penalties on weights that the fields of `choices` name.
+
+    Its `init` raises where a penalty on gradients meets batch normalization.
+    """
     if any(model.regularizers[name] for name in GRADIENT_PENALTIES):
         built = adversarial.refuse_batch_normalization(built)
     updates = tuple(_with_weight_penalties(update, model.regularizers) for update in built.updates)
     return built._replace(updates=updates)
+
+
+def assemble(config: ConfigDict, *, axis_name: str | None = None) -> GenerativeModel:
+    """Bind the architecture, the loss and the regularizers that the fields of `choices` name."""
+    model = config.model
+    generator, discriminator = players(config, axis_name=axis_name)
+    return penalized(adversarial.gan(generator, discriminator, latent_dim=model.latent_dim, **options(model)), model)
 
 
 def system(

@@ -163,9 +163,12 @@ def biggan(
     halvings: int = 2,
     attention_side: int = 0,
     orthogonal_weight: float = 1e-4,
+    generator_loss: Any = hinge_generator_loss,
+    discriminator_loss: Any = hinge_discriminator_loss,
     discriminator_steps: int = 2,
     axis_name: str | None = None,
     dtype: Any = None,
+    **options: Any,
 ) -> GenerativeModel:
     """Bind the two networks into a GAN on pictures in [-1, 1].
 
@@ -179,9 +182,12 @@ def biggan(
         halvings: how many of the discriminator's blocks halve the side, from the picture inwards.
         attention_side: side of the maps that have an attention block, in both; 0 for none.
         orthogonal_weight: beta of the orthogonal regularization.
+        generator_loss: of the scores of generated examples.
+        discriminator_loss: of the scores of real and of generated examples.
         discriminator_steps: updates of the discriminator before each of the generator.
         axis_name: mapped axis of the generator's batch normalization under pmap.
         dtype: compute dtype of both.
+        options: further arguments of `genjax.adversarial.gan.gan` (regularizers, discriminator_after).
 
     Returns:
         A model as `gan` makes it, with the option `truncation` of `sample` (traced, by default none) and the method
@@ -200,10 +206,11 @@ def biggan(
         generator,
         discriminator,
         latent_dim=latent_dim,
-        generator_loss=hinge_generator_loss,
-        discriminator_loss=hinge_discriminator_loss,
+        generator_loss=generator_loss,
+        discriminator_loss=discriminator_loss,
         discriminator_steps=discriminator_steps,
         condition_of=label_of,
+        **options,
     )
     generate = model.methods["generate"]
 

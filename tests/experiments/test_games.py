@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import games
+from experiments.configs.adversarial import biggan, cgan, dcgan, sagan, sngan
 from experiments.configs.common import base
 from genjax.errors import UserError
 
@@ -20,10 +21,11 @@ def config_of(**changes):
     return config.lock()
 
 
-def traced(config):
+def traced(config, model=None):
     """Return (variables, [metrics of each update]) as shapes."""
-    model = games.assemble(config)
+    model = model or games.assemble(config)
     batch = {"x": jax.ShapeDtypeStruct((3, *config.model.shape), jnp.float32)}
+    batch["label"] = jax.ShapeDtypeStruct((3,), jnp.int32)
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(model.init, key, batch)
     outputs = [jax.eval_shape(update.loss, variables, batch, key, 0) for update in model.updates]
@@ -34,8 +36,7 @@ def traced(config):
 REGULARIZERS = list(config_of().model.regularizers)
 
 
-@pytest.mark.parametrize("loss", games.LOSSES)
-@pytest.mark.parametrize("architecture", ["mlp", "layer_norm"])
+@pytest.mark.parametrize("loss, architecture", [*((loss, "mlp") for loss in games.LOSSES), ("hinge", "layer_norm")])
 def test_any_loss_with_all_regularizers_at_once(loss, architecture):
     changes = {"loss": loss, "architecture": architecture, "regularizers": dict.fromkeys(REGULARIZERS, 0.5)}
     _, (critic, generator) = traced(config_of(**changes))
@@ -55,6 +56,69 @@ def test_a_gradient_penalty_refuses_batch_normalization():
         weights = dict.fromkeys(REGULARIZERS, 0.0) | {name: 1.0}
         with pytest.raises(ValueError, match="batch normalization"):
             traced(config_of(architecture="dcgan", regularizers=weights))
+
+
+@pytest.mark.parametrize("module", [dcgan, cgan, sngan, sagan, biggan], ids=lambda module: module.__name__.split(".")[-1])
+def test_configs_of_other_networks_have_the_same_fields(module, monkeypatch):
+    """The loss that a config names is played, with every regularizer; its own figures are with none."""
+    played = set()
+
+    def noted(name):
+        return lambda loss: lambda *scores: played.add(name) or loss(*scores)
+
+    _, hinges = games.losses(config_of(loss="hinge").model)
+    pair = noted("generator")(lambda scores: -scores), noted("discriminator")(hinges)
+    monkeypatch.setitem(games.LOSSES, "noted", lambda model: pair)
+    config = module.get_config("tiny")
+    assert not any(config.model.regularizers.values()) and not config.model.clip
+    config.model.loss, config.model.clip = "noted", 0.1
+    config.model.regularizers.update(dict.fromkeys(REGULARIZERS, 0.5))
+    if module is dcgan:  # has batch normalization
+        config.model.regularizers.update(dict.fromkeys(games.GRADIENT_PENALTIES, 0.0))
+    built = module.build(config).model
+    _, (critic, generator) = traced(config, built)
+    asked = {name for name in (*games.GRADIENT_PENALTIES, "consistency") if config.model.regularizers[name]}
+    assert asked | set(games.WEIGHT_PENALTIES) <= critic and set(games.WEIGHT_PENALTIES) <= generator
+    assert played == {"generator", "discriminator"} and built.updates[0].after is not None
+
+
+def test_a_name_of_a_loss_is_that_loss():
+    """Each by what it is at the middle, and far from it: log 2 or its target's square there, flat or steep here."""
+    scores = np.array([0.0, -30.0], np.float32)
+    slope = lambda loss: np.asarray(jax.grad(lambda s: loss(s).sum())(scores))
+    found = {}
+    for name in games.LOSSES:
+        generator, discriminator = games.losses(config_of(loss=name, a=-1.0, b=3.0, c=2.0).model)
+        terms = discriminator(scores, scores)
+        found[name] = (float(terms.real[0]), float(terms.fake[0]), float(generator(scores)[0]), slope(generator)[1])
+    log_two = np.log(2)
+    expected = {
+        "non_saturating": (log_two, log_two, log_two, -1),
+        "minimax": (log_two, log_two, -log_two, 0),
+        "least_squares": (4.5, 0.5, 2.0, -32),
+        "wasserstein": (0, 0, 0, -1),
+        "hinge": (1, 1, 0, -1),
+    }
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-6, err_msg=name)
+
+
+def test_a_regularizer_of_a_name_is_that_regularizer():
+    """On the critic 2 |x|^2: its gradient is 4 x, its norms 4 |x|."""
+    real, fake = np.full((3, 1, 1, 1), 0.5, np.float32), np.full((3, 1, 1, 1), -0.75, np.float32)
+    critic = lambda x: 2 * (x**2).sum(axis=(1, 2, 3))
+    weights = dict.fromkeys(games.GRADIENT_PENALTIES, 0.1)
+    chosen = games.regularizers(config_of(shape=(1, 1, 1), regularizers=dict.fromkeys(REGULARIZERS, 0.0) | weights).model)
+    assert set(chosen) == set(weights)  # what has no weight is not there
+    at = lambda name, x, y: np.asarray(chosen[name](critic, x, y, jax.random.key(0)))
+    np.testing.assert_allclose(at("r1", real, fake), 0.05 * 2.0**2, rtol=1e-5)
+    np.testing.assert_allclose(at("r2", real, fake), 0.05 * 3.0**2, rtol=1e-5)
+    # With both examples in one place there is one point between them.
+    near = 0.2 * real
+    np.testing.assert_allclose(at("gradient_penalty", near, near), 0.1 * (0.4 - 1) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(at("one_sided_gradient_penalty", near, near), 0, atol=1e-7)
+    np.testing.assert_allclose(at("one_sided_gradient_penalty", real, real), 0.1 * (2 - 1) ** 2, rtol=1e-5)
 
 
 def test_names_that_there_are_not():

@@ -4,13 +4,17 @@ Variants:
     ''       8 x 8 digits.
     mnist    28 x 28, told their class; needs --config.data.dir.
     tiny     as '', small enough to compile in a second.
+
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`:
+
+    --config.model.loss=non_saturating --config.model.regularizers.r1=0.1
 """
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations, raster, truncation
+from experiments import evaluations, games, raster, truncation
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array
@@ -55,7 +59,9 @@ def _default(config: ConfigDict) -> None:
     config.model.discriminator_features = (32, 64)
     config.model.halvings = 2
     config.model.attention_side = 4  # of the maps that are attended over, in both; 0 for none
-    config.model.orthogonal_weight = 1e-4
+    config.model.orthogonal_weight = 1e-4  # of the generator without its shared embedding
+    games.choices(config)
+    config.model.loss = "hinge"
     config.model.discriminator_steps = 3
 
     config.eval.truncations = (2.0, 1.0, 0.5, 0.25)  # beside none
@@ -106,21 +112,22 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         "classes": raster.class_agreement,
         "truncation": truncation.truncation_curve,
     }
+    built = adversarial.biggan(
+        tuple(model.shape),
+        num_classes=model.num_classes,
+        latent_dim=model.latent_dim,
+        embedding=model.embedding,
+        generator_features=tuple(model.generator_features),
+        discriminator_features=tuple(model.discriminator_features),
+        halvings=model.halvings,
+        attention_side=model.attention_side,
+        orthogonal_weight=model.orthogonal_weight,
+        axis_name=axis_name,
+        dtype=jnp.dtype(train.precision),
+        **games.options(model),
+    )
     return System(
-        model=adversarial.biggan(
-            tuple(model.shape),
-            num_classes=model.num_classes,
-            latent_dim=model.latent_dim,
-            embedding=model.embedding,
-            generator_features=tuple(model.generator_features),
-            discriminator_features=tuple(model.discriminator_features),
-            halvings=model.halvings,
-            attention_side=model.attention_side,
-            orthogonal_weight=model.orthogonal_weight,
-            discriminator_steps=model.discriminator_steps,
-            axis_name=axis_name,
-            dtype=jnp.dtype(train.precision),
-        ),
+        model=games.penalized(built, model),
         optimizers={name: optax.adam(rate, b1=train.adam_b1, b2=train.adam_b2) for name, rate in rates.items()},
         transform=transforms.symmetric(model.levels),
         to_picture=_to_picture,

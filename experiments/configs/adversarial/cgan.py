@@ -4,13 +4,17 @@ Variants:
     ''       8 x 8 digits.
     mnist    28 x 28, the paper's widths; needs --config.data.dir.
     tiny     as '', small enough to compile in a second.
+
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`:
+
+    --config.model.loss=hinge --config.model.regularizers.r1=0.1
 """
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations, raster
+from experiments import evaluations, games, raster
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array
@@ -53,6 +57,7 @@ def _default(config: ConfigDict) -> None:
     config.model.discriminator_pieces = (3, 3, 3)
     config.model.generator_dropout = 0.0
     config.model.discriminator_dropout = 0.5
+    games.choices(config)
 
     config.expected.result = (
         "98.6 % of samples found in their class; classifier-FID 8.4 (floor 3.8), precision 0.96, recall 0.55 on the test "
@@ -93,18 +98,20 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     model, train = config.model, config.train
     adam = optax.adam(train.learning_rate, b1=train.adam_b1)
     measured = {"samples": evaluations.classifier_fid, "classes": raster.class_agreement}
+    built = adversarial.cgan(
+        tuple(model.shape),
+        num_classes=model.num_classes,
+        latent_dim=model.latent_dim,
+        generator_widths=adversarial.Widths(*model.generator_widths),
+        discriminator_widths=adversarial.Widths(*model.discriminator_widths),
+        discriminator_pieces=adversarial.Widths(*model.discriminator_pieces),
+        generator_dropout=model.generator_dropout,
+        discriminator_dropout=model.discriminator_dropout,
+        dtype=jnp.dtype(train.precision),
+        **games.options(model),
+    )
     return System(
-        model=adversarial.cgan(
-            tuple(model.shape),
-            num_classes=model.num_classes,
-            latent_dim=model.latent_dim,
-            generator_widths=adversarial.Widths(*model.generator_widths),
-            discriminator_widths=adversarial.Widths(*model.discriminator_widths),
-            discriminator_pieces=adversarial.Widths(*model.discriminator_pieces),
-            generator_dropout=model.generator_dropout,
-            discriminator_dropout=model.discriminator_dropout,
-            dtype=jnp.dtype(train.precision),
-        ),
+        model=games.penalized(built, model),
         optimizers={"generator": adam, "discriminator": adam},
         transform=transforms.symmetric(model.levels),
         to_picture=_to_picture,

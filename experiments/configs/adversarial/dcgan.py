@@ -5,13 +5,17 @@ Variants:
     mnist    28 x 28 (7 -> 14 -> 28); needs --config.data.dir.
     cifar10  32 x 32 in colour (4 -> 8 -> 16 -> 32), likewise.
     tiny     as '', small enough to compile in a second.
+
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`:
+
+    --config.model.loss=least_squares --config.model.regularizers.consistency=10
 """
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations
+from experiments import evaluations, games
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array
@@ -52,6 +56,7 @@ def _default(config: ConfigDict) -> None:
     config.model.generator_features = (64, 128)  # from the picture inwards
     config.model.discriminator_features = (64, 128)
     config.model.kernel_size = 4
+    games.choices(config)
 
     config.expected.result = (
         "seeds 0, 1: classifier-FID 4.9, 6.3 (floor 3.8), precision 0.79, recall 0.89, 0.88 on the test split; digits "
@@ -96,16 +101,18 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     """Build the system; `axis_name` is the mapped axis of batch normalization under pmap."""
     model, train = config.model, config.train
     adam = optax.adam(train.learning_rate, b1=train.adam_b1)
+    built = adversarial.dcgan(
+        tuple(model.shape),
+        latent_dim=model.latent_dim,
+        generator_features=tuple(model.generator_features),
+        discriminator_features=tuple(model.discriminator_features),
+        kernel_size=model.kernel_size,
+        axis_name=axis_name,
+        dtype=jnp.dtype(train.precision),
+        **games.options(model),
+    )
     return System(
-        model=adversarial.dcgan(
-            tuple(model.shape),
-            latent_dim=model.latent_dim,
-            generator_features=tuple(model.generator_features),
-            discriminator_features=tuple(model.discriminator_features),
-            kernel_size=model.kernel_size,
-            axis_name=axis_name,
-            dtype=jnp.dtype(train.precision),
-        ),
+        model=games.penalized(built, model),
         optimizers={"generator": adam, "discriminator": adam},
         transform=transforms.symmetric(model.levels),
         to_picture=_to_picture,

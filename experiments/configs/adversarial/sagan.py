@@ -5,13 +5,17 @@ Variants:
     plain    the same without classes.
     mnist    28 x 28, told their class; needs --config.data.dir.
     tiny     as '', small enough to compile in a second.
+
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`:
+
+    --config.model.loss=non_saturating --config.model.regularizers.r1=0.1
 """
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations, raster
+from experiments import evaluations, games, raster
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array
@@ -55,6 +59,8 @@ def _default(config: ConfigDict) -> None:
     config.model.discriminator_features = (32, 64)
     config.model.halvings = 2
     config.model.attention_side = 4  # of the maps that are attended over, in both; 0 for none
+    games.choices(config)
+    config.model.loss = "hinge"
 
     config.expected.result = "classifier-FID (ours) 9.4 on digits (floor 3.8), precision 0.91, recall 0.52; 99.1 % found in their class"
     config.expected.cost = "3.5 minutes of a CPU core shared with others"
@@ -100,19 +106,21 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     """Build the system; `axis_name` is the mapped axis of batch normalization under pmap."""
     model, train = config.model, config.train
     rates = {"generator": train.generator_rate, "discriminator": train.discriminator_rate}
+    built = adversarial.sagan(
+        tuple(model.shape),
+        num_classes=model.num_classes or None,
+        latent_dim=model.latent_dim,
+        generator_features=tuple(model.generator_features),
+        discriminator_features=tuple(model.discriminator_features),
+        halvings=model.halvings,
+        generator_attention=model.attention_side,
+        discriminator_attention=model.attention_side,
+        axis_name=axis_name,
+        dtype=jnp.dtype(train.precision),
+        **games.options(model),
+    )
     return System(
-        model=adversarial.sagan(
-            tuple(model.shape),
-            num_classes=model.num_classes or None,
-            latent_dim=model.latent_dim,
-            generator_features=tuple(model.generator_features),
-            discriminator_features=tuple(model.discriminator_features),
-            halvings=model.halvings,
-            generator_attention=model.attention_side,
-            discriminator_attention=model.attention_side,
-            axis_name=axis_name,
-            dtype=jnp.dtype(train.precision),
-        ),
+        model=games.penalized(built, model),
         optimizers={name: optax.adam(rate, b1=train.adam_b1, b2=train.adam_b2) for name, rate in rates.items()},
         transform=transforms.symmetric(model.levels),
         to_picture=_to_picture,

@@ -6,14 +6,16 @@ Variants:
     mnist    28 x 28, told their class; needs --config.data.dir.
     tiny     as '', small enough to compile in a second.
 
-model.loss is hinge, non_saturating, wasserstein or least_squares.
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`:
+
+    --config.model.loss=wasserstein --config.model.regularizers.gradient_penalty=10
 """
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations, raster
+from experiments import evaluations, games, raster
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array
@@ -22,12 +24,6 @@ from genjax.errors import UserError
 from genjax.training.system import System
 
 VARIANTS = ("", "plain", "mnist", "tiny")
-LOSSES = {
-    "hinge": (adversarial.hinge_generator_loss, adversarial.hinge_discriminator_loss),
-    "non_saturating": (adversarial.non_saturating_generator_loss, adversarial.gan_discriminator_loss),
-    "wasserstein": (adversarial.wasserstein_generator_loss, adversarial.wasserstein_discriminator_loss),
-    "least_squares": (adversarial.least_squares_generator_loss, adversarial.least_squares_discriminator_loss),
-}
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -61,6 +57,7 @@ def _default(config: ConfigDict) -> None:
     config.model.generator_features = (16, 32)  # from the picture inwards
     config.model.discriminator_features = (32, 64)
     config.model.halvings = 2
+    games.choices(config)
     config.model.loss = "hinge"
     config.model.discriminator_steps = 3  # with 1, and half as wide, the generator settles on a picture a class
 
@@ -108,24 +105,20 @@ def _tiny(config: ConfigDict) -> None:
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     """Build the system; `axis_name` is the mapped axis of batch normalization under pmap."""
     model, train = config.model, config.train
-    if model.loss not in LOSSES:
-        raise UserError(f"model.loss={model.loss!r} is none of {', '.join(LOSSES)}.")
-    generator_loss, discriminator_loss = LOSSES[model.loss]
     adam = optax.adam(train.learning_rate, b1=train.adam_b1, b2=train.adam_b2)
+    built = adversarial.sngan(
+        tuple(model.shape),
+        num_classes=model.num_classes or None,
+        latent_dim=model.latent_dim,
+        generator_features=tuple(model.generator_features),
+        discriminator_features=tuple(model.discriminator_features),
+        halvings=model.halvings,
+        axis_name=axis_name,
+        dtype=jnp.dtype(train.precision),
+        **games.options(model),
+    )
     return System(
-        model=adversarial.sngan(
-            tuple(model.shape),
-            num_classes=model.num_classes or None,
-            latent_dim=model.latent_dim,
-            generator_features=tuple(model.generator_features),
-            discriminator_features=tuple(model.discriminator_features),
-            halvings=model.halvings,
-            generator_loss=generator_loss,
-            discriminator_loss=discriminator_loss,
-            discriminator_steps=model.discriminator_steps,
-            axis_name=axis_name,
-            dtype=jnp.dtype(train.precision),
-        ),
+        model=games.penalized(built, model),
         optimizers={"generator": adam, "discriminator": adam},
         transform=transforms.symmetric(model.levels),
         to_picture=_to_picture,
