@@ -1,9 +1,10 @@
 """From a config to what the engine runs: the system, its data, its step on devices, its evaluation."""
 
 import contextlib
+import inspect
 import pathlib
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Callable, NamedTuple
 
@@ -102,7 +103,7 @@ def check(config: ConfigDict) -> None:
 
 @contextlib.contextmanager
 def shapes_told(config: ConfigDict) -> Iterator[None]:
-    """Turn what the library's own code says of shapes that do not fit into a UserError; errors of JAX stay as they are."""
+    """Turn what the library's own code says of shapes that do not fit into a UserError; JAX's errors stay as they are."""
     try:
         yield
     except ValueError as error:
@@ -128,6 +129,31 @@ def training_loader(config: ConfigDict) -> Loader:
 def held_out(config: ConfigDict, split: str) -> Source:
     """Return a split of the config's data."""
     return open_source(config.data.name, split, config.data.dir)
+
+
+def sampler_options(sample: Callable[..., Any], given: Sequence[str]) -> dict[str, float | int]:
+    """Return the numbers that a model's sampler is to take, of texts such as 'truncation=0.5'.
+
+    Args:
+        sample: `GenerativeModel.sample`.
+        given: texts NAME=NUMBER.
+
+    Raises:
+        UserError: a text is not of this form, or the sampler has no option of this name.
+    """
+    named = inspect.signature(sample).parameters.values()
+    known = [p.name for p in named if p.kind is p.KEYWORD_ONLY and p.name != "condition"]
+    options: dict[str, float | int] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        if name not in known:
+            has = ", ".join(known) if known else "none"
+            raise UserError(f"the sampler of this run has no option {name!r}; it has {has}.")
+        try:
+            options[name] = int(number) if number.lstrip("-").isdigit() else float(number)
+        except ValueError as error:
+            raise UserError(f"--option={text} is to be {name}=NUMBER, such as {name}=0.5.") from error
+    return options
 
 
 def trained_variables(run: Experiment, workdir: pathlib.Path, *, which: str = "last") -> tuple[Variables, int]:

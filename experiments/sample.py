@@ -1,7 +1,8 @@
 """Draw samples from a trained run: python -m experiments.sample --workdir DIR --num 64
 
 Averaged parameters are used where the run keeps them. Writes DIR/samples_<step>.png (or a scatter plot) and,
-with --array, the samples themselves as a .npy file in the space of the data.
+with --array, the samples themselves as a .npy file in the space of the data. What a model's sampler takes beside a
+condition is set by --option, as --option truncation=0.5 (BigGAN) or --option psi=0.7 (StyleGAN2).
 """
 
 import pathlib
@@ -18,6 +19,7 @@ from genjax.training.system import draw
 flags.DEFINE_integer("num", 64, "How many.")
 flags.DEFINE_integer("seed", 0, "Another seed gives other samples.")
 flags.DEFINE_string("which", "last", "Which checkpoint: last, or best by the validation split.")
+flags.DEFINE_multi_string("option", [], "NAME=NUMBER, an option of the model's sampler; may be given more than once.")
 flags.DEFINE_string("out", None, "The picture's file; default DIR/samples_<step>.png.")
 flags.DEFINE_boolean("array", False, "Also write the samples as a .npy file beside the picture.")
 
@@ -32,7 +34,9 @@ def main() -> None:
     module, config = cli.read_workdir(workdir)
     run = assemble.experiment(module, config, parallel="jit")
     variables, step = assemble.trained_variables(run, workdir, which=values.which)
-    drawn = jax.jit(lambda v, key: draw(run.system, v, key, values.num))(variables, jax.random.key(values.seed))
+    options = assemble.sampler_options(run.system.model.sample, values.option)
+    sample = jax.jit(lambda v, key: draw(run.system, v, key, values.num, **options))
+    drawn = sample(variables, jax.random.key(values.seed))
     picture = pathlib.Path(values.out) if values.out else workdir / f"samples_{step}.png"
     pictures.save(picture, np.asarray(run.system.to_picture(drawn)), reference=assemble.reference_picture(run))
     averaged = "averaged" if config.train.ema_decay else "last"

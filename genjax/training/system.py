@@ -63,10 +63,10 @@ class System(NamedTuple):
     condition: Callable[[Array, int], Any] | None = None
 
 
-def draw(system: System, variables: Variables, key: Array, num: int) -> Array:
-    """Draw `num` samples to look at: the system's preview, or its model's samples."""
-    if system.preview is not None:
+def draw(system: System, variables: Variables, key: Array, num: int, **options: Any) -> Array:
+    """Draw `num` samples to look at: the system's preview, or its model's samples, always these under `options`."""
+    if system.preview is not None and not options:
         return system.preview(variables, key, num)
     sample_key, condition_key = jax.random.split(key)
     condition = None if system.condition is None else system.condition(condition_key, num)
-    return system.model.sample(variables, sample_key, num, condition=condition)
+    return system.model.sample(variables, sample_key, num, condition=condition, **options)
