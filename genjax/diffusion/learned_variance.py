@@ -107,7 +107,7 @@ def respaced(schedule: Schedule, num: int) -> tuple[Schedule, np.ndarray]:
     Reference: Nichol & Dhariwal 2021, section 4.
     """
     steps = sub_sequence(num_steps(schedule), num)[::-1]
-    alphas_bar = np.exp(np.cumsum(np.log1p(-schedule.betas.astype(np.float64))))
+    alphas_bar = np.exp(np.cumsum(np.log1p(-schedule.betas)))
     return schedule_from_alphas_bar(alphas_bar[steps], max_beta=1.0 - 1e-9), steps
 
 

@@ -102,9 +102,8 @@ def gaussian_start(std: float) -> Callable[[Array, tuple[int, ...]], Array]:
 
 
 def row(table: np.ndarray, n: Array) -> Array:
-    """Return row n of a table that was made on the host, float32 (integers stay integers)."""
-    table = np.asarray(table)
-    return jnp.asarray(table if np.issubdtype(table.dtype, np.integer) else table.astype(np.float32))[n]
+    """Return row n of a table that was made on the host: float32, under `jax_enable_x64` float64; integers stay so."""
+    return jnp.asarray(table)[n]
 
 
 def _steps(sampler: Sampler) -> Array:

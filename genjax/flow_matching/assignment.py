@@ -58,13 +58,13 @@ def linear_assignment(cost: Array) -> Array:
         raise ValueError(f"cost has shape {cost.shape}; it must be a square matrix [N, N].")
     match = _begin(cost)
     free = match.column_of < 0
-    order = jnp.argsort(~free)  # free rows first
+    order = jnp.argsort(~free).astype(jnp.int32)  # free rows first
 
     def next_row(carry: tuple[Array, _Match]) -> tuple[Array, _Match]:
         k, match = carry
         return k + 1, _augment(match, cost, order[k])
 
-    unfinished = lambda carry: carry[0] < jnp.sum(free)
+    unfinished = lambda carry: carry[0] < jnp.sum(free, dtype=jnp.int32)
     return lax.while_loop(unfinished, next_row, (jnp.zeros((), jnp.int32), match))[1].column_of
 
 

@@ -7,8 +7,8 @@
         b_t = sqrt(1 - beta_t) (1 - abar_{t-1}) / (1 - abar_t)
         btilde_t = beta_t (1 - abar_{t-1}) / (1 - abar_t)
 
-Arrays have T + 1 entries and are indexed by the paper's t: entry 0 is the data (abar_0 = 1). They are computed in
-float64 on the host and kept in float32: 1 - abar_1 = 1e-4 has three digits left when formed from a float32 abar_1.
+Arrays have T + 1 entries and are indexed by the paper's t: entry 0 is the data (abar_0 = 1). They are computed and kept
+in float64 on the host: 1 - abar_1 = 1e-4 has three digits left when formed from a float32 abar_1.
 
     linear            beta_t linear from 1e-4 to 0.02                         Ho et al. 2020, section 4 (T = 1000)
     cosine            abar_t = f(t) / f(0), f(t) = cos^2((t / T + s) / (1 + s) pi / 2)    Nichol & Dhariwal 2021, eq. 17
@@ -30,7 +30,9 @@ MAX_BETA = 0.999  # abar_T = 0 would leave nothing to predict x_0 from (Nichol &
 
 
 class Schedule(NamedTuple):
-    """A forward process in T steps; float32 arrays [T + 1], indexed by t, entry 0 the data.
+    """A forward process in T steps; float64 arrays [T + 1] on the host, indexed by t, entry 0 the data.
+
+    A program reads them off at t in its own precision, float32 unless `jax_enable_x64` says otherwise.
 
     betas: beta_t, variance added by step t; 0 at t = 0.
     alphas_bar: abar_t, share of the data's variance left after t steps; 1 at t = 0.
@@ -75,7 +77,7 @@ def schedule_from_betas(betas: np.ndarray) -> Schedule:
     noise = -np.expm1(log_abar)
     before, noise_before = np.exp(log_abar[:-1]), noise[:-1]
     first = lambda value, rest: np.concatenate([[value], rest])
-    arrays = Schedule(
+    return Schedule(
         betas=betas,
         alphas_bar=np.exp(log_abar),
         alpha=np.exp(0.5 * log_abar),
@@ -84,7 +86,6 @@ def schedule_from_betas(betas: np.ndarray) -> Schedule:
         posterior_x0=first(1.0, np.sqrt(before) * betas[1:] / noise[1:]),
         posterior_xt=first(0.0, np.sqrt(1.0 - betas[1:]) * noise_before / noise[1:]),
     )
-    return Schedule(*(array.astype(np.float32) for array in arrays))
 
 
 def schedule_from_alphas_bar(alphas_bar: np.ndarray, *, max_beta: float = MAX_BETA) -> Schedule:
