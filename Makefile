@@ -1,6 +1,7 @@
 # Two commands set everything up, from a fresh clone on a machine with Python 3.11 or newer:
 #   make train   trains the default system, DDPM on the embedded digits, on the CPU
 #   make test    runs the whole test suite
+#   make parity  compares samplers, networks, paths and solvers step for step with other libraries, which it installs
 # Further: make bench, make clean. Options: PYTHON=python3.12, VENV=DIR, TESTS='tests/diffusion -k ddpm',
 # WORKERS=4, WORKDIR=DIR, ARGS='--config.train.steps=100'.
 
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check
 PACKAGING := setup.cfg pyproject.toml requirements.txt
 
-.PHONY: help train test bench clean
+.PHONY: help train test parity bench clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -31,6 +32,11 @@ test: $(VENV)/.installed-test
 	@cache=$$(mktemp -d); trap 'rm -rf "$$cache"' EXIT; \
 	JAX_PLATFORMS=cpu JAX_COMPILATION_CACHE_DIR="$$cache" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.2 \
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+
+# What is absent is an error here, where the tests alone would skip it.
+parity: $(VENV)/.installed-parity
+	$(BIN)/python -c 'import diffrax, diffusers, flow_matching, torch, torchcfm'
+	JAX_PLATFORMS=cpu $(BIN)/python -m pytest -m parity $(TESTS)
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run $(ARGS)
@@ -48,6 +54,11 @@ $(VENV)/.installed: $(VENV)/.made $(PACKAGING)
 $(VENV)/.installed-test: $(VENV)/.made $(PACKAGING)
 	@echo "Installing genjax and its test tools into $(VENV); the first time this takes some minutes."
 	$(INSTALL) -e '.[test,notebooks]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-parity: $(VENV)/.made $(PACKAGING)
+	@echo "Installing genjax, its test tools and its peers, PyTorch among them, into $(VENV); the first time this takes minutes."
+	$(INSTALL) -e '.[test,parity]'
 	@touch $@ $(VENV)/.installed
 
 # Without PYTHON=..., the first Python in sight that is new enough.

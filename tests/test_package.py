@@ -120,8 +120,11 @@ def test_requirements_repeat_setup_cfg():
 def test_every_dependency_has_a_lower_and_an_upper_bound():
     setup = packaging()
     listed = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
-    for requirement in set().union(*map(requirements, listed)):
-        assert re.fullmatch(r"[\w.-]+(\[\w+\])?>=[\d.]+,<[\d.]+", requirement), requirement
+    every = set().union(*map(requirements, listed))
+    for requirement in every:
+        assert re.fullmatch(r"[\w.-]+(\[\w+\])?>=[\d.]+(dev0)?,<[\d.]+", requirement), requirement
+    names = [requirement.split(">=")[0] for requirement in every]
+    assert len(names) == len(set(names)), "two extras ask for other versions of one package"
     jax = {r.split(">=")[1] for lines in listed for r in requirements(lines) if re.match(r"jax(\[|>)", r)}
     assert len(jax) == 1, f"the accelerators' extras ask for another jax than install_requires: {jax}"
 
@@ -139,6 +142,16 @@ def test_everything_imported_is_declared():
         if name.split(".")[0] not in modules
     }
     assert not undeclared
+
+
+def test_make_parity_runs_every_test_beside_a_peer():
+    """Those that skip where a package of the extra is absent carry the marker by which it finds them."""
+    extras = packaging()["options.extras_require"]
+    peers = {line.split(">=")[0] for line in requirements(extras["parity"])}
+    texts = {path: path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)}
+    beside = [path for path, text in texts.items() if any(re.search(rf"skip.*\"{peer}[\".]", text) for peer in peers)]
+    assert len(beside) >= 7 and not [name_of(path) for path in beside if "mark.parity" not in texts[path]]
+    assert "-m parity" in (ROOT / "Makefile").read_text()
 
 
 def layer_of(module: str) -> str | None:

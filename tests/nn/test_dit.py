@@ -9,6 +9,7 @@ from genjax.nn import Text, dit, patchify, unpatchify
 
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
+NEEDED = "parity with diffusers needs the extra 'parity'"
 
 
 def normal(*shape):
@@ -185,8 +186,9 @@ def block_of(block):
     }
 
 
+@pytest.mark.parity
 def test_dit_is_that_of_diffusers():
-    torch, diffusers = pytest.importorskip("torch"), pytest.importorskip("diffusers")
+    torch, diffusers = (pytest.importorskip(name, reason=NEEDED) for name in ("torch", "diffusers"))
     torch.manual_seed(0)
     options = {"num_attention_heads": 2, "attention_head_dim": 8, "in_channels": 3, "num_layers": 2, "sample_size": 8}
     peer = diffusers.DiTTransformer2DModel(**options, patch_size=2, num_embeds_ada_norm=5, norm_eps=1e-6).eval()
@@ -222,9 +224,10 @@ def test_dit_is_that_of_diffusers():
     np.testing.assert_allclose(found, theirs.transpose(0, 2, 3, 1), rtol=2e-4, atol=2e-4 * np.abs(theirs).max())
 
 
+@pytest.mark.parity
 def test_joint_block_is_that_of_diffusers():
-    torch = pytest.importorskip("torch")
-    JointTransformerBlock = pytest.importorskip("diffusers.models.attention").JointTransformerBlock
+    torch, attention = (pytest.importorskip(name, reason=NEEDED) for name in ("torch", "diffusers.models.attention"))
+    JointTransformerBlock = attention.JointTransformerBlock
     torch.manual_seed(0)
     peer = JointTransformerBlock(16, 2, 8, qk_norm="rms_norm").eval()
     with torch.no_grad():

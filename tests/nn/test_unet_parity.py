@@ -9,9 +9,9 @@ import pytest
 
 from genjax.nn import Text, UNet, ablated_unet, spatial_parts
 
-torch = pytest.importorskip("torch", reason="parity with diffusers needs the extra 'bench'")
-diffusers = pytest.importorskip("diffusers", reason="parity with diffusers needs the extra 'bench'")
-
+torch = pytest.importorskip("torch", reason="parity with diffusers needs the extra 'parity'")
+diffusers = pytest.importorskip("diffusers", reason="parity with diffusers needs the extra 'parity'")
+pytestmark = pytest.mark.parity
 
 ADAPTIVE = {
     "resnet_time_scale_shift": "scale_shift",

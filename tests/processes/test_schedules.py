@@ -22,11 +22,11 @@ each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHE
 def test_marginals_are_the_composed_steps(schedule):
     """x_t = sqrt(1 - beta_t) x_{t-1} + noise of variance beta_t, from x_0 = 1 on."""
     mean, variance = [1.0], [0.0]
-    for beta in schedule.betas[1:].astype(np.float64):
+    for beta in schedule.betas[1:]:
         mean.append(np.sqrt(1.0 - beta) * mean[-1])
         variance.append((1.0 - beta) * variance[-1] + beta)
     np.testing.assert_allclose(schedule.alpha, mean, rtol=1e-4)
-    np.testing.assert_allclose(schedule.sigma.astype(np.float64) ** 2, variance, rtol=1e-5)
+    np.testing.assert_allclose(schedule.sigma ** 2, variance, rtol=1e-5)
     np.testing.assert_allclose(schedule.alphas_bar, np.square(mean), rtol=2e-4)
 
 
@@ -51,8 +51,8 @@ def test_variances_are_right_for_normal_and_for_known_data(schedule):
     """Given x_t alone, x_{t-1} of x_0 ~ N(0, 1) has variance beta_t; given x_0 as well, btilde_t."""
     upper, lower = processes.upper_variance(schedule), processes.lower_variance(schedule)
     # Both x_{t-1} and x_t have variance 1 and their covariance is sqrt(1 - beta_t).
-    np.testing.assert_allclose(upper[2:], 1.0 - (1.0 - schedule.betas[2:].astype(np.float64)), rtol=1e-6)
-    precision = (1.0 - schedule.betas[2:]) / schedule.betas[2:] + 1.0 / schedule.sigma[1:-1].astype(np.float64) ** 2
+    np.testing.assert_allclose(upper[2:], 1.0 - (1.0 - schedule.betas[2:]), rtol=1e-6)
+    precision = (1.0 - schedule.betas[2:]) / schedule.betas[2:] + 1.0 / schedule.sigma[1:-1] ** 2
     np.testing.assert_allclose(lower[2:], 1.0 / precision, rtol=1e-4)
     assert upper[1] == lower[1] == schedule.posterior_variance[2]
     assert np.all(lower[1:] <= upper[1:])
@@ -60,12 +60,12 @@ def test_variances_are_right_for_normal_and_for_known_data(schedule):
 
 def test_facts_of_the_papers():
     linear, cosine = SCHEDULES["linear"], processes.cosine_schedule(4000)
-    assert linear.betas[1] == np.float32(1e-4) and linear.betas[1000] == np.float32(0.02)
+    np.testing.assert_allclose(linear.betas[[1, 1000]], [1e-4, 0.02], rtol=1e-12)
     # Ho et al. 2020, section 4: L_T = KL(q(x_T | x_0) || N(0, I)) is about 1e-5 bits a dimension, for data in [-1, 1].
     assert linear.alphas_bar[1000] == pytest.approx(4.04e-5, rel=1e-2)
     # Nichol & Dhariwal 2021, section 3.2: sqrt(beta_1) is slightly smaller than 1/127.5, and no beta above 0.999.
     assert 0.3 / 127.5 < np.sqrt(cosine.betas[1]) < 1 / 127.5
-    assert cosine.betas.max() == np.float32(0.999) and np.argmax(cosine.betas) == 4000
+    assert cosine.betas.max() == 0.999 and np.argmax(cosine.betas) == 4000
     # Its figure 5: half-way, cosine keeps about half of the data's variance, linear less than a tenth.
     assert cosine.alphas_bar[2000] == pytest.approx(0.5, abs=0.02) and linear.alphas_bar[500] < 0.1
 
@@ -78,12 +78,12 @@ def test_arc_turns_evenly():
 def test_cosine_turns_evenly_from_its_offset_to_a_right_angle():
     """Undone: the angle whose squared cosine is abar_t cos^2(first) grows by the same from t to t + 1."""
     first = 0.008 / 1.008 * np.pi / 2
-    angle = np.arccos(SCHEDULES["cosine"].alpha[:-1].astype(np.float64) * np.cos(first))  # the last step is capped
+    angle = np.arccos(SCHEDULES["cosine"].alpha[:-1] * np.cos(first))  # the last step is capped
     np.testing.assert_allclose(angle, np.linspace(first, np.pi / 2, 1001)[:-1], atol=1e-5)
 
 
 def test_sigmoid_of_betas_is_symmetric_between_its_ends():
-    betas = SCHEDULES["sigmoid of betas"].betas[1:].astype(np.float64)
+    betas = SCHEDULES["sigmoid of betas"].betas[1:]
     np.testing.assert_allclose(betas + betas[::-1], 1e-4 + 0.02, rtol=1e-5)
     logits = np.log((betas - 1e-4) / (0.02 - betas))
     np.testing.assert_allclose(logits, np.linspace(-6.0, 6.0, 100), atol=1e-3)
@@ -98,10 +98,11 @@ def test_sigmoid_schedule_samples_its_path():
 
 def test_a_subsequence_of_a_schedule_has_its_marginals():
     whole, kept = SCHEDULES["linear"], np.arange(0, 1001, 50)
-    part = processes.schedule_from_alphas_bar(np.cumprod(1.0 - whole.betas.astype(np.float64))[kept])
+    part = processes.schedule_from_alphas_bar(np.cumprod(1.0 - whole.betas)[kept])
     np.testing.assert_allclose(part.alpha, whole.alpha[kept], rtol=1e-4)
 
 
+@pytest.mark.parity
 @pytest.mark.parametrize(
     "name, ours",
     [
@@ -111,8 +112,8 @@ def test_a_subsequence_of_a_schedule_has_its_marginals():
     ],
 )
 def test_betas_are_those_of_diffusers(name, ours):
-    pytest.importorskip("torch", reason="torch is not installed (extra 'bench')")
-    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed (extra 'bench')")
+    pytest.importorskip("torch", reason="parity with diffusers needs the extra 'parity'")
+    diffusers = pytest.importorskip("diffusers", reason="parity with diffusers needs the extra 'parity'")
     theirs = diffusers.DDPMScheduler(num_train_timesteps=100, beta_schedule=name)
     np.testing.assert_allclose(ours.betas[1:], theirs.betas.numpy(), rtol=1e-4)
     np.testing.assert_allclose(ours.alphas_bar[1:], theirs.alphas_cumprod.numpy(), rtol=1e-4)

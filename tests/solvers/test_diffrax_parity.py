@@ -9,7 +9,8 @@ import pytest
 
 from genjax import solvers
 
-diffrax = pytest.importorskip("diffrax", reason="parity with diffrax needs the extra 'bench'")
+diffrax = pytest.importorskip("diffrax", reason="parity with diffrax needs the extra 'parity'")
+pytestmark = pytest.mark.parity
 
 SCHEMES = {
     "EULER": "Euler",
