@@ -100,15 +100,16 @@ def unipc(
 
     def step(key: Array, x: Array, memory: PyTree, n: Array) -> Step:
         del key
-        before, history = memory
+        before, predicted, history = memory
         x0 = denoise(x, row(times, n))
         history = jnp.concatenate([x0[None], history[:-1]])
         corrected = row(corrector.keep, n) * before + jnp.tensordot(row(corrector.weights, n), history, axes=1)
-        x = jnp.where(n > 0, corrected, x)
+        # The correction is added to x, which a wrapper (inpainting, Langevin) may have moved since it was predicted.
+        x = jnp.where(n > 0, x + (corrected - predicted), x)
         moved = row(predictor.keep, n) * x + jnp.tensordot(row(predictor.weights, n), history, axes=1)
-        return Step(moved, x0, (x, history))
+        return Step(moved, x0, (x, moved, history))
 
-    empty = lambda x: (x, jnp.zeros((order + 1, *x.shape), x.dtype))
+    empty = lambda x: (x, x, jnp.zeros((order + 1, *x.shape), x.dtype))
     return Sampler(np.asarray(times), gaussian_start(sigma[0] if start_std is None else start_std), step, empty)
 
 

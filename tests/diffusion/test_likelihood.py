@@ -25,7 +25,14 @@ def score(path, trace, key=KEY, x=X, scale=1.0):
 
 
 @pytest.mark.parametrize(
-    "path", [processes.linear_path(), processes.exploding_path(0.01, 300.0), processes.straight_path(1e-4)]
+    "path",
+    [
+        processes.linear_path(),
+        processes.sub_vp_path(),
+        processes.exploding_path(0.01, 300.0),
+        processes.straight_path(1e-4),
+    ],
+    ids=["VP", "sub-VP", "VE", "straight"],
 )
 def test_likelihood_is_the_density(path):
     """What the mixture leaves in x_1 (alpha = 0.007 on the linear path) and RK4's error stay below a hundredth."""

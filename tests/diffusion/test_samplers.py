@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -132,6 +133,75 @@ def test_samples_follow_the_mixture(name):
         assert abs(mode.std() - std) < 5 * std / np.sqrt(2 * len(mode)) + 0.015
 
 
+LAWS = {
+    "ddim, eta 1": (1, lambda d, times: ddim(d, of(VP), times, eta=1.0), VP),
+    "euler-maruyama": (1, lambda d, times: euler_maruyama(d, VP, times), VP),
+    "euler-maruyama, sub-VP": (1, lambda d, times: euler_maruyama(d, SUB_VP, times), SUB_VP),
+    "reverse diffusion, VP": (1, lambda d, times: reverse_diffusion(d, of(VP), times), VP),
+    "reverse diffusion, VE": (1, lambda d, times: reverse_diffusion(d, of(VE), times), VE),
+    "edm with churn": (2, lambda d, times: edm_sampler(d, 5.0 * times, churn=8.0), EDM),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_the_law_of_samples_tends_to_the_data_with_the_order(name):
+    """For normal data a step is x <- a x + b + c z: the law of what it draws is known without a single draw.
+
+    From the exact law at the first time to that before the last step, which adds no noise.
+    """
+    order, build, path = LAWS[name]
+    denoise = NORMAL.denoiser(of(path))
+    samplers = [build(denoise, np.geomspace(0.9, 0.1, num + 2)) for num in (40, 80)]
+
+    @jax.jit
+    def steps():
+        keys = jax.random.split(KEY)
+        z = jax.vmap(lambda key: jax.random.normal(key, (1, 1))[0, 0])(keys)
+
+        def coefficients(sampler, n):
+            at = lambda key, x: sampler.step(key, jnp.full((1, 1), x), (), n).x[0, 0]
+            here, moved, other = at(keys[0], 0.0), at(keys[0], 1.0), at(keys[1], 0.0)
+            c = (here - other) / (z[0] - z[1])
+            return moved - here, here - c * z[0], c
+
+        counts = [jnp.arange(len(sampler.times) - 2) for sampler in samplers]
+        return [jax.vmap(lambda n, s=s: coefficients(s, n))(count) for s, count in zip(samplers, counts)]
+
+    def law(t):
+        alpha, sigma = processes.coefficients(of(path), t)
+        return alpha * MEAN, np.hypot(alpha * STD, sigma)
+
+    errors = []
+    for sampler, each in zip(samplers, steps()):
+        mean, std = law(sampler.times[0])
+        for a, b, c in np.stack(each, axis=1).astype(np.float64):
+            mean, std = a * mean + b, np.hypot(a * std, c)
+        errors.append(np.abs(np.subtract((mean, std), law(sampler.times[-2]))).max())
+    slope = np.log2(errors[0] / errors[1])
+    assert slope > order - 0.25 and (order == 2 or slope < 1.3), errors
+
+
+def primitives(function, *arguments):
+    return [equation.primitive.name for equation in jax.make_jaxpr(function)(*arguments).eqns]
+
+
+@pytest.mark.parametrize("name", [*DETERMINISTIC, *STOCHASTIC])
+def test_a_sampler_is_one_scan_and_shows_its_way(name):
+    """The program holds one loop, no longer for twice the steps; every state on the way can be had."""
+    if name in DETERMINISTIC:
+        _, build, path = DETERMINISTIC[name]
+        samplers = [build(NORMAL.denoiser(of(path)), num) for num in (6, 12)]
+    else:
+        samplers = [STOCHASTIC[name]()]
+    x = np.zeros((3, 1), np.float32)
+    programs = [primitives(lambda x, s=s: draw_from(s, KEY, x), x) for s in samplers]
+    assert all(program.count("scan") == 1 and "while" not in program for program in programs)
+    assert len({len(program) for program in programs}) == 1
+    frames = len(samplers[0].times) - 1
+    way = jax.eval_shape(lambda key: draw_trajectory(samplers[0], key, x.shape, frames=frames), KEY)
+    assert way.x.shape == (frames + 1, 3, 1) and way.x0.shape == (frames, 3, 1)
+
+
 def test_ddim_with_eta_one_is_ancestral_with_the_lower_variance():
     schedule = processes.cosine_schedule(12)
     point_of = lambda t: processes.marginal(schedule, t)
@@ -204,6 +274,22 @@ def test_a_single_step_to_no_noise_returns_the_second_estimate():
     np.testing.assert_allclose(made, 0.5 * np.asarray(seen[1]), rtol=1e-6)
     # The first half is DDIM's step.
     np.testing.assert_allclose(seen[1], draw_from(ddim(lambda x, t: 0.5 * x, of(VP), np.array([0.5, 0.2])), KEY, x), rtol=1e-5)
+
+
+@pytest.mark.parametrize("build", [ddim, dpm_solver, unipc])
+def test_a_sampler_goes_on_from_where_a_wrapper_moved_it(build):
+    """With x_0 = 0, x scales with sigma: what is added after the first step is found in the end, at its scale."""
+    times = vp_grid(4)
+    _, sigma = processes.coefficients(of(VP), times)
+    sampler = build(lambda x, t: jnp.zeros_like(x), of(VP), times)
+
+    def step(key, x, memory, n):
+        made = sampler.step(key, x, memory, n)
+        return made._replace(x=made.x + jnp.where(n == 0, 1.0, 0.0))
+
+    x = np.full((1, 1), 2.0, np.float32)
+    end = jax.jit(lambda x: draw_from(sampler._replace(step=step), KEY, x))(x)
+    np.testing.assert_allclose(end, 2.0 * sigma[-1] / sigma[:1, None] + sigma[-1] / sigma[1], rtol=1e-5)
 
 
 def test_what_cannot_be_sampled_is_refused():

@@ -11,7 +11,7 @@ from jax.scipy.stats import norm
 from genjax import processes
 from genjax.processes import EPS, SCORE, VELOCITY, X0, V
 
-PREDICTIONS = (EPS, X0, V, SCORE, VELOCITY)
+PREDICTIONS = (EPS, X0, V, SCORE, VELOCITY, processes.preconditioned(0.5))
 PATHS = {
     "cosine": processes.cosine_path(),
     "linear": processes.linear_path(),

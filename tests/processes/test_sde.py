@@ -49,7 +49,7 @@ def test_drift_diffusion_and_sigma_are_the_papers(name):
     np.testing.assert_allclose(our_g2, g2, rtol=2e-3)
 
 
-@pytest.mark.parametrize("name", ["linear", "sub-VP", "exponential"])
+@pytest.mark.parametrize("name", ["linear", "sub-VP", "exploding", "exponential"])
 def test_simulated_forward_process_has_the_marginals(name):
     path, num = CLOSED[name][0], 10_000
     at = jax.jit(lambda t: point_at(path, t))
