@@ -4,10 +4,11 @@ from genjax.nn.adm import AdaptiveBlock, ablated_unet, adaptive_blocks, adaptive
 from genjax.nn.attention import PixelAttention
 from genjax.nn.conv import Conv, ConvTranspose, conv2d, conv2d_transpose
 from genjax.nn.dit import DiT, DiTBlock, JointBlock, MMDiT, sincos_positions
-from genjax.nn.embeddings import TimeEmbedding, sinusoidal_embedding
+from genjax.nn.embeddings import FourierTimeEmbedding, TimeEmbedding, fourier_embedding, sinusoidal_embedding
 from genjax.nn.group_norm import GroupNorm
 from genjax.nn.masked_dense import Degrees, MaskedDense, MaskedMLP, even_degrees, ordering_degrees, random_degrees
 from genjax.nn.mlp import MLP
+from genjax.nn.ncsnpp import ScoreBlock, score_parts, score_unet
 from genjax.nn.norm import BatchNorm
 from genjax.nn.patches import patchify, unpatchify
 from genjax.nn.resnet import Downsample, ResidualBlock, Upsample
@@ -25,6 +26,7 @@ __all__ = [
     "DiT",
     "DiTBlock",
     "Downsample",
+    "FourierTimeEmbedding",
     "GroupNorm",
     "JointBlock",
     "MLP",
@@ -35,6 +37,7 @@ __all__ = [
     "Parts",
     "PixelAttention",
     "ResidualBlock",
+    "ScoreBlock",
     "SelfAttention",
     "SpatialTransformer",
     "Text",
@@ -50,10 +53,13 @@ __all__ = [
     "conv2d",
     "conv2d_transpose",
     "even_degrees",
+    "fourier_embedding",
     "joined_parts",
     "ordering_degrees",
     "patchify",
     "random_degrees",
+    "score_parts",
+    "score_unet",
     "sincos_positions",
     "sinusoidal_embedding",
     "spatial_parts",

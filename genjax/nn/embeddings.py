@@ -1,10 +1,15 @@
-"""Embeddings of a time or a noise level (Vaswani et al. 2017, section 3.5; Ho et al. 2020, appendix B)."""
+"""Embeddings of a time or a noise level.
+
+    sinusoidal    geometrically spaced frequencies     Vaswani et al. 2017, section 3.5; Ho et al. 2020, appendix B
+    Fourier       normal frequencies, fixed            Tancik et al. 2020; Song et al. 2021, appendix H (NCSN++)
+"""
 
 import math
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 
 from genjax.contract import Array
 
@@ -35,6 +40,28 @@ def sinusoidal_embedding(t: Array, dim: int, *, max_period: float = 10_000.0) ->
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
 
+def fourier_embedding(t: Array, frequencies: Array) -> Array:
+    """Embed scalars as [sin(2 pi f t), cos(2 pi f t)].
+
+    Args:
+        t: [B].
+        frequencies: f, [F]; at random from N(0, s^2 I) the inner product of two embeddings is about
+            F exp(-2 (pi s (t - t'))^2), a Gaussian kernel.
+
+    Returns:
+        float32 [B, 2 F].
+
+    Raises:
+        ValueError: t is not [B], or the frequencies are not [F].
+
+    Reference: Tancik et al. 2020 (arXiv:2006.10739), eq. 5.
+    """
+    if t.ndim != 1 or frequencies.ndim != 1:
+        raise ValueError(f"t {t.shape} and the frequencies {frequencies.shape} must be [B] and [F].")
+    angles = 2.0 * math.pi * t.astype(jnp.float32)[:, None] * jnp.asarray(frequencies, jnp.float32)[None]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
 class TimeEmbedding(nn.Module):
     """Sinusoidal embedding of width `channels`, then two linear layers of width 4 `channels`, SiLU between them.
 
@@ -49,5 +76,26 @@ class TimeEmbedding(nn.Module):
     def __call__(self, t: Array) -> Array:
         """Embed t [B] as [B, 4 channels]."""
         h = sinusoidal_embedding(t, self.channels)
+        h = nn.Dense(4 * self.channels, dtype=self.dtype, name="dense_0")(h)
+        return nn.Dense(4 * self.channels, dtype=self.dtype, name="dense_1")(nn.silu(h))
+
+
+class FourierTimeEmbedding(nn.Module):
+    """Random Fourier features of width 2 `channels`, then two linear layers of width 4 `channels`, SiLU between them.
+
+    channels: how many frequencies. They are the same in every network, and no parameters: nothing moves them.
+    dtype: compute dtype of the linear layers.
+    frequency: standard deviation of the frequencies, in periods a unit of t.
+    """
+
+    channels: int
+    dtype: Any = None
+    frequency: float = 16.0
+
+    @nn.compact
+    def __call__(self, t: Array) -> Array:
+        """Embed t [B] as [B, 4 channels]."""
+        frequencies = self.frequency * np.random.default_rng(0).normal(size=self.channels)
+        h = fourier_embedding(t, frequencies)
         h = nn.Dense(4 * self.channels, dtype=self.dtype, name="dense_0")(h)
         return nn.Dense(4 * self.channels, dtype=self.dtype, name="dense_1")(nn.silu(h))

@@ -49,12 +49,14 @@ class Parts(NamedTuple):
     down: the same, which halves the size.
     up: the same -> module(h, embedding, height, width, *, train), which brings h to that size.
     attention: (head_channels, groups, dtype) -> module(h, text), the text a `Text` or None.
+    time: (channels, dtype) -> module(t), which embeds times as [B, 4 channels].
     """
 
     block: Callable[..., Callable[..., Array]]
     down: Callable[..., Callable[..., Array]]
     up: Callable[..., Callable[..., Array]]
     attention: Callable[..., Callable[..., Array]]
+    time: Callable[..., Callable[..., Array]] = TimeEmbedding
 
 
 def _strided(channels: int, groups: int, dropout: float, dtype: Any, *, name: str) -> Callable[..., Array]:
@@ -91,7 +93,7 @@ class UNet(nn.Module):
     patch: side of the patches that are its pixels.
     fourier: exponents n of the Fourier features of x that it sees beside x; 2^-n is what they resolve.
     dtype: compute dtype; parameters, normalizations and the output are float32.
-    parts: what it is made of; `PLAIN` is DDPM's, `genjax.nn.adm` and `genjax.nn.text_attention` have others.
+    parts: what it is made of; `PLAIN` is DDPM's, `genjax.nn.adm`, `ncsnpp` and `text_attention` have others.
     """
 
     channels: tuple[int, ...] = (128, 256, 256, 256)
@@ -126,7 +128,7 @@ class UNet(nn.Module):
                 channels that the groups do not divide.
         """
         self._check(x, condition)
-        embedding = TimeEmbedding(self.channels[0], dtype=self.dtype, name="time")(t)
+        embedding = self.parts.time(self.channels[0], dtype=self.dtype, name="time")(t)
         if self.num_classes:
             classes = nn.Embed(self.num_classes + 1, 4 * self.channels[0], dtype=self.dtype, name="classes")
             embedding = embedding + classes(condition)
