@@ -17,6 +17,7 @@ BENCHMARKS = {  # module -> what must be installed for it
     "solvers": (),
     "unet": ("torch", "diffusers"),
     "dit": ("torch", "diffusers"),
+    "accelerator": (),
     "plane": ("torch", "torchcfm"),
     "autoencoders": ("torch",),
     "adversarial": ("torch",),
