@@ -67,6 +67,7 @@ DETERMINISTIC = {
     "euler": (1, lambda d, n: flow_sampler(d, VP, vp_grid(n), tableau=solvers.EULER), VP),
     "midpoint": (2, lambda d, n: flow_sampler(d, VP, vp_grid(n), tableau=solvers.MIDPOINT), VP),
     "heun": (2, lambda d, n: flow_sampler(d, VP, vp_grid(n), tableau=solvers.HEUN), VP),
+    "rk4": (4, lambda d, n: flow_sampler(d, VP, vp_grid(n), tableau=solvers.RK4), VP),
     "sde without noise": (1, lambda d, n: euler_maruyama(d, VP, vp_grid(n), stochasticity=0.0), VP),
     "edm euler": (1, lambda d, n: edm_sampler(d, np.geomspace(5, 0.1, n + 1), second_order=False), EDM),
     "edm heun": (2, lambda d, n: edm_sampler(d, np.geomspace(5, 0.1, n + 1)), EDM),
