@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from experiments import games
-from experiments.configs.common import base
 from genjax.adversarial import discriminator_block, first_discriminator_block, generator_block
 from genjax.adversarial import projection_score, sngan
 from genjax.adversarial.residual import double_side, halve_side
@@ -134,18 +132,3 @@ def test_without_classes_no_one_is_told():
     names = "".join(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(variables))
     assert "embed" not in names and "gain" not in names
     assert jax.eval_shape(partial(model.sample, num_samples=3), variables, KEY).shape == (3, 4, 4, 1)
-
-
-def test_any_loss_and_penalty_may_be_played_with_these_networks():
-    """By config: the architecture 'sngan' of experiments.games, Wasserstein losses, a gradient penalty."""
-    config = base("adversarial/gan")
-    games.pictures(config)
-    games.choices(config)
-    games.tiny(config)
-    config.model.architecture, config.model.loss = "sngan", "wasserstein"
-    config.model.regularizers.gradient_penalty = 10.0
-    model = games.assemble(config)
-    batch = {"x": np.ones((2, 8, 8, 1), np.float32)}
-    variables = jax.eval_shape(model.init, KEY, batch)
-    _, aux = jax.eval_shape(model.updates[0].loss, variables, batch, KEY, np.int32(0))
-    assert "gradient_penalty" in aux.metrics and "spectral" in aux.state["discriminator"]

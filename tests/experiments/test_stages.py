@@ -1,7 +1,11 @@
-"""A stage finds the stage before it by its workdir, freezes it, and samples through it."""
+"""A stage finds the stage before it by its workdir, freezes it, and samples through it; configs that grow in stages fit."""
 
+import jax
 import numpy as np
+import pytest
 
+from experiments import assemble
+from experiments.configs.adversarial import progan, singan
 from tests.experiments.processes import finish, parameters, start, train
 
 SECOND = "tests/experiments/stages_config.py"
@@ -34,3 +38,20 @@ def test_two_stages_from_the_command_line(tmp_path):
     finish(start("sample", f"--workdir={second}", "--num=4", "--array"))
     (drawn,) = (np.load(path) for path in second.rglob("*.npy"))
     assert drawn.shape == (4, 8, 8, 1) and np.isfinite(drawn).all()
+
+
+@pytest.mark.parametrize("module, variants", [(progan, ("", "digits_8")), (singan, ("", "1", "2"))])
+def test_pictures_grow_from_stage_to_stage(module, variants):
+    """Each variant takes the Variables of the one before under the name of its field in `stages`; the last one's trace."""
+    key, before, system = jax.random.key(0), None, None
+    for variant in variants:
+        config = module.get_config(variant)
+        (name,) = config.stages.keys() or (None,)
+        assert (name is None) == (before is None)
+        system = module.build(config, **({"stages": {name: system}} if name else {}))
+        batch = jax.eval_shape(system.transform, key, assemble.example_batch(config))
+        before = jax.eval_shape(system.model.init, key, batch, **({name: before} if name else {}))
+    losses = [jax.eval_shape(update.loss, before, batch, key, 0)[0] for update in system.model.updates]
+    assert [loss.shape for loss in losses] == [(), ()]
+    drawn = jax.eval_shape(lambda v: system.model.sample(v, key, 2), before)
+    assert drawn.shape[1:] == batch["x"].shape[1:]
