@@ -136,9 +136,7 @@ def test_samples_follow_the_mixture(name):
 
 LAWS = {
     "ddim, eta 1": (1, lambda d, times: ddim(d, of(VP), times, eta=1.0), VP),
-    "euler-maruyama": (1, lambda d, times: euler_maruyama(d, VP, times), VP),
     "euler-maruyama, sub-VP": (1, lambda d, times: euler_maruyama(d, SUB_VP, times), SUB_VP),
-    "reverse diffusion, VP": (1, lambda d, times: reverse_diffusion(d, of(VP), times), VP),
     "reverse diffusion, VE": (1, lambda d, times: reverse_diffusion(d, of(VE), times), VE),
     "edm with churn": (2, lambda d, times: edm_sampler(d, 5.0 * times, churn=8.0), EDM),
 }
