@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from genjax import evaluation as metrics
-from genjax.contract import Batch, GenerativeModel, Variables
+from genjax.contract import Array, Batch, GenerativeModel, Variables
 from genjax.data import Loader, Source, open_source
 from genjax.errors import UserError
 from genjax.evaluation import features
@@ -37,37 +37,13 @@ def classifier_fid(context: EvalContext) -> dict[str, Any]:
         context: of a system whose data are digits or MNIST; as many samples as `config.eval.num_samples`.
 
     Returns:
-        'classifier_fid' and 'classifier_fid_floor' (training against held-out pictures), 'classifier_accuracy' on the
-        held-out pictures as the system sees them; 'precision', 'recall', 'density', 'coverage' of the samples, and of
-        training pictures in their place with '_of_train' behind; 'n' samples, 'n_train' and 'n_test' pictures;
-        'features', the classifier by name; 'split'.
+        'classifier_fid' and 'classifier_fid_floor' (training against held-out pictures); 'classifier_kid', the kernel
+        distance, with 'classifier_kid_std' between its blocks of 'block_size' and 'classifier_kid_floor';
+        'classifier_accuracy' on the held-out pictures as the system sees them; 'precision', 'recall', 'density',
+        'coverage' of the samples, and of training pictures in their place with '_of_train' behind; 'n' samples,
+        'n_train' and 'n_test' pictures; 'features', the classifier by name; 'split'.
     """
     return compare_pictures(context, _classifier_of(context))
-
-
-def classifier_kid(context: EvalContext) -> dict[str, Any]:
-    """Compare samples with held-out pictures by the kernel distance in the features of a classifier trained here.
-
-    Args:
-        context: as for `classifier_fid`.
-
-    Returns:
-        'classifier_kid' with 'classifier_kid_std' between blocks, 'classifier_kid_floor' (training against held-out
-        pictures), 'block_size', 'n', 'features' and 'split'.
-    """
-    classifier = _classifier_of(context)
-    samples, train, test = (metrics.embed(classifier, images).features for images in _three_sets(context)[:3])
-    distance = metrics.kernel_distance(jax.random.fold_in(context.key, 1), samples, test)
-    floor = metrics.kernel_distance(jax.random.fold_in(context.key, 2), train, test)
-    return {
-        "classifier_kid": distance.mean,
-        "classifier_kid_std": distance.std,
-        "classifier_kid_floor": floor.mean,
-        "block_size": distance.block_size,
-        "n": len(samples),
-        "features": classifier.name,
-        "split": context.config.data.test_split,
-    }
 
 
 def wasserstein(context: EvalContext) -> dict[str, Any]:
@@ -102,6 +78,7 @@ def compare_pictures(context: EvalContext, classifier: features.Classifier) -> d
     drawn, trained = (metrics.embed(classifier, images).features for images in (samples, train))
     fid = metrics.classifier_fid(drawn, train=trained, test=held_out.features)
     result = {"classifier_fid": fid.value, "classifier_fid_floor": fid.floor}
+    result |= _kernel_distances(context.key, held_out.features, drawn, trained)
     result |= _shares(held_out.features, drawn) | _shares(held_out.features, trained, suffix="_of_train")
     result |= {
         "n": fid.num_samples,
@@ -165,6 +142,14 @@ def _three_sets(context: EvalContext) -> tuple[np.ndarray, np.ndarray, np.ndarra
     test = np.concatenate([look(batch["x"]) for batch in held_out])
     label = np.concatenate([np.asarray(batch["label"]) for batch in held_out]) if "label" in held_out[0] else None
     return samples, train, test, label
+
+
+def _kernel_distances(key: Array, real: np.ndarray, drawn: np.ndarray, trained: np.ndarray) -> dict[str, Any]:
+    """Return the kernel distance of samples, and of training pictures in their place, to held-out ones."""
+    distance = metrics.kernel_distance(jax.random.fold_in(key, 1), drawn, real)
+    floor = metrics.kernel_distance(jax.random.fold_in(key, 2), trained, real)
+    found = {"classifier_kid": distance.mean, "classifier_kid_std": distance.std, "classifier_kid_floor": floor.mean}
+    return found | {"block_size": distance.block_size}
 
 
 def _shares(real: np.ndarray, drawn: np.ndarray, suffix: str = "") -> dict[str, float]:
