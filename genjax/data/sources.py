@@ -19,6 +19,7 @@
 | `folder[/<size>]` | uint8 [H, W, C] | 256 | the images under `data_dir` |
 | `pairs/<map>[/<set>]`, `domains/<map>[/<set>]`, `looks/<looks>[/<set>]` | as in `<set>`, or 3 channels | as in `<set>` |\
  `digits` or another set, and a map of each picture: `genjax.data.domains` |
+| `stacked/<set>` | uint8 [H, W, 3] | as in `<set>` | three pictures of `digits` or another set: `genjax.data.stacked` |
 | `folder_pairs[/<size>]`, `folder_domains[/<size>]` | uint8 [H, W, C] | 256 | the images under `data_dir`/A and /B:\
  `genjax.data.folder_domains` |
 | any TFDS image set, `mnist`, `cifar10`, ...`[/<size>]` | uint8 [H, W, C] | 256 | prepared under `data_dir` |
@@ -116,6 +117,8 @@ def _find_opener(name: str, data_dir: str) -> Opener:
         return Opener(("train", "test"), functools.partial(text.open_pydocs, name, window, stride))
     if head in ("pairs", "domains", "looks"):
         return _find_domains(name, data_dir)
+    if head == "stacked":
+        return _find_stacked(name, rest, data_dir)
     if head in ("folder_pairs", "folder_domains"):
         return _find_two_folders(name, data_dir)
     if head == "sines":
@@ -183,6 +186,21 @@ def _find_domains(name: str, data_dir: str) -> Opener:
             return domains.open_looks(name, kind, source, split)
         opener = domains.open_pairs if head == "pairs" else domains.open_domains
         return opener(name, domains.MAPS[kind], source, split)
+
+    return Opener(base.splits, opened)
+
+
+def _find_stacked(name: str, base_name: str, data_dir: str) -> Opener:
+    """Return how stacks of three pictures of a set are opened."""
+    from genjax.data import stacked
+
+    base = _find_opener(base_name or "digits", data_dir)
+
+    def opened(split: str) -> Source:
+        source = base.open(split)
+        if source.info.shape[2:] != (1,) or not source.info.num_classes:
+            raise UserError(f"{name!r} is to be made of grey pictures with labels: name a set such as 'stacked/digits'.")
+        return stacked.open_stacked(name, source, split)
 
     return Opener(base.splits, opened)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from experiments import evaluations
+from experiments import evaluations, stacked_modes
 from genjax.contract import GenerativeModel, Variables
 from genjax.data import one_pass, open_source
 from genjax.errors import UserError
@@ -48,7 +48,7 @@ def stored():
     return open_source("digits", "train").fetch(np.arange(1437))["x"]
 
 
-def test_classifier_fid_ranks_data_before_noise_and_tells_collapse(stored):
+def test_distances_of_features_rank_data_before_noise_and_tell_collapse(stored):
     noise = np.random.default_rng(0).permuted(stored[:400].reshape(400, 64), axis=1).reshape(400, 8, 8, 1)
     samples = {"data": stored[:400], "noise": noise, "one": np.tile(stored[:1], (400, 1, 1, 1))}
     found = {name: evaluations.classifier_fid(digits_context(x)) for name, x in samples.items()}
@@ -56,6 +56,7 @@ def test_classifier_fid_ranks_data_before_noise_and_tells_collapse(stored):
 
     assert set(data) == {
         *("classifier_fid", "classifier_fid_floor", "classifier_accuracy"),
+        *("classifier_kid", "classifier_kid_std", "classifier_kid_floor", "block_size"),
         *("features", "split", "n", "n_train", "n_test"),
         *("precision", "recall", "density", "coverage"),
         *("precision_of_train", "recall_of_train", "density_of_train", "coverage_of_train"),
@@ -64,16 +65,23 @@ def test_classifier_fid_ranks_data_before_noise_and_tells_collapse(stored):
     assert data["classifier_accuracy"] > 0.97 and data["features"].startswith("digits_classifier-")
     assert data["classifier_fid"] < 2 * data["classifier_fid_floor"]
     assert min(noise["classifier_fid"], one["classifier_fid"]) > 20 * data["classifier_fid_floor"]
+    assert abs(data["classifier_kid"]) < 0.05 * min(noise["classifier_kid"], one["classifier_kid"])
+    assert abs(data["classifier_kid_floor"]) < 0.05 * one["classifier_kid"] and data["block_size"] == 360
     assert data["precision"] > 0.8 and data["recall"] > 0.8 and noise["precision"] < 0.5 * data["precision"]
     assert one["recall"] < 0.05 and one["coverage"] < 0.1
     assert one["classifier_fid_floor"] == data["classifier_fid_floor"]
 
 
-def test_classifier_kid_is_near_its_floor_for_data(stored):
-    data = evaluations.classifier_kid(digits_context(stored[:400]))
-    one = evaluations.classifier_kid(digits_context(np.tile(stored[:1], (400, 1, 1, 1))))
-    assert abs(data["classifier_kid"]) < 0.05 * one["classifier_kid"]
-    assert data["block_size"] == 360 and data["n"] == 400
+def test_modes_of_stacks_are_those_of_their_classes(stored):
+    """True stacks are as the data are; a stack over and over is one mode, log 1000 nats away."""
+    stacks = open_source("stacked/digits", "test").fetch(np.arange(3000))
+    of = lambda x: stacked_modes.modes(context("stacked/digits", x, lambda x: np.asarray(x, np.float32) / 16))
+    true, one = of(stacks["x"]), of(np.tile(stacks["x"][:1], (50, 1, 1, 1)))
+    assert (true["modes"], true["n"], one["modes_covered"]) == (1000, 3000, 1)
+    assert abs(true["modes_covered"] - len(np.unique(stacks["label"]))) < 30  # the classifier errs now and then
+    assert abs(true["modes_covered"] - true["modes_covered_of_data"]) < 50
+    assert abs(true["kl"] - true["kl_of_data"]) < 0.05 and true["kl"] < 0.3
+    np.testing.assert_allclose(one["kl"], np.log(1000), rtol=0.15)
 
 
 def test_wasserstein_of_points_is_at_its_floor_for_data_and_finds_a_shift():

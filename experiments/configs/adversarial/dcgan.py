@@ -3,7 +3,10 @@
 Variants:
     ''       8 x 8 digits (2 -> 4 -> 8).
     mnist    28 x 28 (7 -> 14 -> 28); needs --config.data.dir.
+    mnist_cpu  the same, half as wide and an eighth as long.
     cifar10  32 x 32 in colour (4 -> 8 -> 16 -> 32), likewise.
+    stacked  three digits as the channels of a picture: a thousand modes, counted.
+    stacked_mnist  the same of MNIST, by the networks of mnist_cpu; needs --config.data.dir.
     tiny     as '', small enough to compile in a second.
 
 Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`:
@@ -15,7 +18,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations, games
+from experiments import evaluations, games, stacked_modes
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array
@@ -23,7 +26,7 @@ from genjax.data import transforms
 from genjax.errors import UserError
 from genjax.training.system import System
 
-VARIANTS = ("", "mnist", "cifar10", "tiny")
+VARIANTS = ("", "mnist", "mnist_cpu", "cifar10", "stacked", "stacked_mnist", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -34,6 +37,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = base("adversarial/dcgan")
     _default(config)
     changes = {"mnist": _mnist, "cifar10": _cifar10, "tiny": _tiny}
+    changes |= {"mnist_cpu": _mnist_cpu, "stacked": _stacked, "stacked_mnist": _stacked_mnist}
     if variant:
         changes[variant](config)
     return config
@@ -77,6 +81,19 @@ def _mnist(config: ConfigDict) -> None:
     config.expected.cost = "not measured"
 
 
+def _mnist_cpu(config: ConfigDict) -> None:
+    _mnist(config)
+    config.data.batch_size = 64
+    config.train.steps = 2_500
+    config.train.sample_every = 0
+    config.train.checkpoint_every = 2_500
+    config.train.ema_decay = 0.995
+    config.model.latent_dim = 64
+    config.model.generator_features = (32, 64)
+    config.model.discriminator_features = (32, 64)
+    config.eval.num_samples = 2_000
+
+
 def _cifar10(config: ConfigDict) -> None:
     _mnist(config)
     config.data.name = "cifar10"
@@ -84,6 +101,23 @@ def _cifar10(config: ConfigDict) -> None:
     config.model.shape = (32, 32, 3)
     config.model.generator_features = (64, 128, 256)
     config.model.discriminator_features = (64, 128, 256)
+
+
+def _stacked(config: ConfigDict) -> None:
+    config.data.name = "stacked/digits"
+    config.train.steps = 10_000
+    config.train.sample_every = 0
+    config.model.shape = (8, 8, 3)
+    config.eval.num_samples = 26_000
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
+
+
+def _stacked_mnist(config: ConfigDict) -> None:
+    _mnist_cpu(config)
+    config.data.name = "stacked/mnist"
+    config.model.shape = (28, 28, 3)
+    config.eval.num_samples = 26_000
 
 
 def _tiny(config: ConfigDict) -> None:
@@ -116,8 +150,14 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         optimizers={"generator": adam, "discriminator": adam},
         transform=transforms.symmetric(model.levels),
         to_picture=_to_picture,
-        evaluations={"samples": evaluations.classifier_fid} if config.data.name in evaluations.RECIPES else {},
+        evaluations=_evaluations(config.data.name),
     )
+
+
+def _evaluations(name: str) -> dict:
+    if name.startswith("stacked/"):
+        return {"modes": stacked_modes.modes}
+    return {"samples": evaluations.classifier_fid} if name in evaluations.RECIPES else {}
 
 
 def _to_picture(x: Array) -> Array:
