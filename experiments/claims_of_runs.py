@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from experiments import assemble, cli
+from experiments.configs.common import pixel_path
 from experiments.configs.diffusion import score_sde as score_sde_config
 from genjax import diffusion, processes, solvers
 from genjax.contract import Array, Variables
 from genjax.data import open_source
-from genjax.data_path import dequantized_symmetric
 from genjax.errors import UserError
 
 Claim = tuple[dict[str, Any], Figure]
@@ -49,7 +49,7 @@ def read(workdir: str) -> Run:
 
 
 def bounds(*, workdir: str, num: int = 360, keys: int = 2, intervals: int = 100) -> Claim:
-    """Score held-out digits by the bound and by the flow of one score-based model, on the same dequantized pictures.
+    """Score held-out pictures by the bound and by the flow of one score-based model, on the same dequantized pictures.
 
     Args:
         workdir: of a run of diffusion/score_sde.
@@ -63,7 +63,7 @@ def bounds(*, workdir: str, num: int = 360, keys: int = 2, intervals: int = 100)
     run = read(workdir)
     data = run.config.data
     stored = jnp.asarray(open_source(data.name, data.test_split, data.dir).fetch(np.arange(num))["x"])
-    y, log_det = dequantized_symmetric(run.config.model.levels).to_model(jax.random.key(0), stored)
+    y, log_det = pixel_path(run.config.model).to_model(jax.random.key(0), stored)
     bound, flow = (jax.jit(score) for score in _scores(run, intervals))
     draws = [np.asarray(bound(run.variables, key, y), np.float64) for key in jax.random.split(jax.random.key(1), keys)]
     nats = {"bound": np.mean(draws, axis=0), "flow": np.asarray(flow(run.variables, jax.random.key(2), y), np.float64)}

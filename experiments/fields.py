@@ -17,10 +17,11 @@ import optax
 from ml_collections import ConfigDict
 
 from experiments import evaluations
-from experiments.configs.common import mnist_on_a_cpu
-from genjax import data_path, flow_matching, processes, solvers
+from experiments.configs.common import mnist_logits, mnist_on_a_cpu, pixel_fields, pixel_path
+from genjax import flow_matching, processes, solvers
 from genjax import evaluation as metrics
 from genjax.data import toy2d
+from genjax.data_path import continuous
 from genjax.errors import UserError
 from genjax.nn import PLAIN, UNet, adaptive_blocks
 from genjax.pixels import to_unit
@@ -78,6 +79,7 @@ def point_fields(config: ConfigDict) -> None:
 def picture_fields(config: ConfigDict) -> None:
     """Set the fields of a model of 8 x 8 digits, with the U-Net of diffusion/ddpm."""
     point_fields(config)
+    pixel_fields(config)
     config.data.name = "digits"
     config.data.batch_size = 64
     config.train.steps = 2_000
@@ -136,6 +138,7 @@ def mnist_cpu_fields(config: ConfigDict) -> None:
     """Set the fields of a model of MNIST small enough for a CPU."""
     mnist_fields(config)
     mnist_on_a_cpu(config)
+    mnist_logits(config)
     config.data.test_split = "test[:1000]"
     config.model.adaptive = True
     config.model.steps = 25
@@ -194,7 +197,7 @@ def field_of(config: ConfigDict, module: nn.Module) -> flow_matching.Field:
         solve=solve,
         likelihood_solve=likelihood_solve,
         trace=chosen(TRACES, "trace", model)(),
-        data_path=data_path.dequantized_symmetric(model.levels) if model.levels else data_path.continuous(),
+        data_path=pixel_path(model) if model.levels else continuous(),
         source=source,
         num_classes=model.num_classes,
         label_dropout=model.label_dropout,

@@ -4,8 +4,9 @@
     dequantized(levels)               y = (x + u) / L,  u ~ U(0, 1)^D
     dequantized_symmetric(levels)     y = 2 (x + u) / L - 1
     dequantized_logit(levels, alpha)  y = logit(alpha + (1 - 2 alpha) (x + u) / L)
+    standardized(path, mean, std)     y of another path, shifted and scaled
 
-The others are made of `genjax.pixels.dequantize_uniform` and `logit_transform`, whose log-determinants turn a density
+Those of integers are made of `genjax.pixels.dequantize_uniform` and `logit_transform`, whose log-determinants turn a density
 of y into a bound on the log-probability of the stored integers (Theis et al. 2016). So a log_prob is of the raw x on
 every path, and the bits/dim of all of them are one quantity.
 """
@@ -80,6 +81,27 @@ def dequantized_logit(levels: int, alpha: float) -> DataPath:
         return z, log_det + log_det_logit
 
     return DataPath(to_model, lambda z: _level(logit_inverse(z, alpha)[0], levels), "lower_bound")
+
+
+def standardized(data_path: DataPath, *, mean: float, std: float) -> DataPath:
+    """Make the path of another's reals, y -> (y - mean) / std: for models that take the data to be about N(0, I).
+
+    Args:
+        data_path: the other.
+        mean: of its reals over all entries, roughly.
+        std: their standard deviation, roughly; positive.
+
+    Raises:
+        ValueError: std is not positive.
+    """
+    if std <= 0.0:
+        raise ValueError(f"std must be positive, got {std}.")
+
+    def to_model(key: Array, x: Array) -> tuple[Array, Array]:
+        y, log_det = data_path.to_model(key, x)
+        return (y - mean) / std, log_det - math.prod(x.shape[1:]) * math.log(std)
+
+    return DataPath(to_model, lambda y: data_path.from_model(mean + std * y), data_path.kind)
 
 
 def _level(y: Array, levels: int) -> Array:

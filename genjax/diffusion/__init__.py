@@ -49,6 +49,7 @@ from genjax.diffusion.learned_variance import (
 from genjax.diffusion.mask_channel import known_and_mask, mask_channel, random_boxes
 from genjax.diffusion.multistep import dpm_solver, unipc
 from genjax.diffusion.ncsn import among, geometric_sigmas, ncsn
+from genjax.diffusion.output_prior import OutputPrior, posterior_noise, with_end_priors
 from genjax.diffusion.path_bound import PathBound, path_bound
 from genjax.diffusion.probability_flow import adaptive_draw, flow_sampler, ode_log_prob, ode_sampler
 from genjax.diffusion.sampler import Sampler, Step, Trajectory, draw, draw_from, draw_trajectory
@@ -87,6 +88,7 @@ __all__ = [
     "LogDensity",
     "NoisyClassifier",
     "Objective",
+    "OutputPrior",
     "PathBound",
     "Reverse",
     "Sampler",
@@ -160,6 +162,7 @@ __all__ = [
     "ode_sampler",
     "on_path",
     "path_bound",
+    "posterior_noise",
     "prior_kl",
     "random_boxes",
     "respaced",
@@ -180,5 +183,6 @@ __all__ = [
     "uniform_steps",
     "unipc",
     "whole_bound",
+    "with_end_priors",
     "with_more_channels",
 ]

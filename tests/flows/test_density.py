@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 from genjax import flows
+from genjax.data_path import standardized
 
 KEY = jax.random.key(4)
 
@@ -22,25 +23,43 @@ def test_bases_are_scipys():
         assert stats.kstest(np.asarray(drawn), law.name).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("path", [flows.dequantized(4), flows.dequantized_logit(4, 0.05)], ids=["unit", "logit"])
-def test_dequantized_log_prob_is_a_bound(path):
+def unit_edges(levels):
+    return np.arange(levels + 1) / levels
+
+
+def logit_edges(levels):
+    return np.log(0.05 + 0.9 * unit_edges(levels)) - np.log(0.95 - 0.9 * unit_edges(levels))
+
+
+@pytest.mark.parametrize(
+    "path, edges",
+    [
+        (flows.dequantized(4), unit_edges(4)),
+        (flows.dequantized_logit(4, 0.05), logit_edges(4)),
+        (standardized(flows.dequantized_logit(4, 0.05), mean=-0.7, std=1.5), (logit_edges(4) + 0.7) / 1.5),
+    ],
+    ids=["unit", "logit", "standardized"],
+)
+def test_dequantized_log_prob_is_a_bound(path, edges):
     """E_u[p(x + u)] is the mass of a level; E_u[log p(x + u)], what log_prob averages to, lies below its logarithm."""
     model = flows.flow_model(identity((1,)), shape=(1,), base=flows.standard_logistic(), path=path)
     variables = jax.jit(model.init)(KEY, {"x": np.zeros((2, 1), np.uint8)})
     levels = np.arange(4, dtype=np.uint8)[:, None]
     keys = jax.random.split(KEY, 4000)
     nats = np.asarray(jax.jit(jax.vmap(lambda key: model.log_prob.fn(variables, key, {"x": levels})))(keys))
-    # The mass of (x, x + 1) / 4 under the base density, by scipy.
-    edges = np.arange(5) / 4
-    if np.asarray(jax.jit(path.to_model)(KEY, levels)[0]).max() > 1:  # logit(0.05 + 0.9 y)
-        edges = np.log(0.05 + 0.9 * edges) - np.log(0.95 - 0.9 * edges)
-    mass = np.diff(stats.logistic.cdf(edges))
+    mass = np.diff(stats.logistic.cdf(edges))  # of (x, x + 1) / 4 under the base density
     np.testing.assert_allclose(np.exp(nats).mean(0), mass, rtol=0.02)
     assert np.all(nats.mean(0) < np.log(mass) + 1e-3) and model.log_prob.kind == "lower_bound"
 
 
 @pytest.mark.parametrize(
-    "path, levels", [(flows.dequantized(256), 256), (flows.dequantized_logit(17, 0.05), 17)], ids=["unit", "logit"]
+    "path, levels",
+    [
+        (flows.dequantized(256), 256),
+        (flows.dequantized_logit(17, 0.05), 17),
+        (standardized(flows.dequantized_logit(256, 1e-6), mean=-4.95, std=3.62), 256),
+    ],
+    ids=["unit", "logit", "standardized"],
 )
 def test_there_and_back_is_the_stored_level(path, levels):
     there_and_back = jax.jit(lambda x: path.from_model(path.to_model(KEY, x)[0]))

@@ -62,6 +62,10 @@ def get_config(variant: str = "") -> ConfigDict:
     if variant == "mnist_cpu":
         denoisers.mnist_cpu_fields(config)
         config.data.test_split = "test[:256]"  # of T steps each
+        config.data.batch_size = 64
+        config.train.steps = 4_000
+        config.train.checkpoint_every = 1_000
+        config.model.fourier = (5, 6, 7)  # steps of grey are 2^-7 apart
         config.train.learning_rate = 1e-3
         config.model.objective, config.model.drawn = "constrained_bound", "importance"
         config.model.error_weight = 10.0  # the squared error is about 0.03, the bound 1.3

@@ -13,9 +13,8 @@ Variants:
 from ml_collections import ConfigDict
 
 from experiments import denoisers
-from experiments.configs.common import base
+from experiments.configs.common import base, mnist_logits, pixel_fields, pixel_path
 from genjax import diffusion, processes, solvers
-from genjax.data_path import dequantized_symmetric
 from genjax.processes import Denoiser, Path, point_at
 from genjax.training.system import System
 
@@ -31,6 +30,7 @@ TIMES = {
     "importance": lambda path, start: diffusion.importance_times(path, start, 1.0),
 }
 WEIGHTS = {"simple": processes.simple_weight, "likelihood": processes.likelihood_weight}
+RANGES = {"symmetric": processes.clip_symmetric, "logit": lambda x0: x0}
 SAMPLERS = ("predictor_corrector", "reverse_diffusion", "ancestral", "euler_maruyama", "flow")
 
 MEASURED = {  # variant: result, cost
@@ -46,6 +46,7 @@ def get_config(variant: str = "") -> ConfigDict:
     denoisers.require_variant("diffusion/score_sde", variant, VARIANTS)
     config = base("diffusion/score_sde")
     denoisers.picture_fields(config)
+    pixel_fields(config)
     config.model.path = variant if variant in PATHS else "vp"
     config.model.sigma_min = 0.02  # of the geometric path
     config.model.sigma_max = 20.0
@@ -67,11 +68,11 @@ def get_config(variant: str = "") -> ConfigDict:
         config.model.likelihood_steps = 100
     if variant == "mnist_cpu":
         denoisers.mnist_cpu_fields(config)
-        config.data.test_split = "test[:512]"
-        config.model.start = 1e-5  # sigma 0.001, an eighth of a step of grey
+        config.data.test_split = "test[:256]"
+        mnist_logits(config)
+        config.model.start = 1e-4  # sigma 0.003
         config.model.times = "importance"
-        config.model.spacing = 2.0  # what is left of the noise before the last step is seen in black
-        config.model.likelihood_steps = 100
+        config.model.spacing = 2.0
     if variant == "tiny":
         denoisers.tiny_pictures(config)
         config.model.steps = 2
@@ -92,12 +93,12 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
             denoisers.unet(config),
             path,
             shape=tuple(model.shape),
-            data_path=dequantized_symmetric(model.levels),
+            data_path=pixel_path(model),
             sampler_of=lambda denoise: _sampler(denoise, path, config),
             times=denoisers.chosen(TIMES, "times", model)(path, model.start),
             weight=denoisers.chosen(WEIGHTS, "weight", model),
             data_std=model.data_std,
-            constrain=processes.clip_symmetric,
+            constrain=RANGES[model.reals],
             likelihood=diffusion.flow_likelihood(path, model.likelihood_steps, start=model.start),
         ),
     )
