@@ -58,12 +58,22 @@ def rows(*stacks: Array, columns: int = COLUMNS) -> Array:
     return mixed.reshape(-1, *mixed.shape[3:])
 
 
-def pairs_preview(config: Any, levels: int, translate: Callable[..., Array]) -> Callable[..., Array]:
-    """Return a System's `preview`: rows of what is given, what is made of it, and the truth, of held-out pairs."""
+def pairs_preview(
+    config: Any, levels: int, translate: Callable[..., Array], *, back: Callable[..., Array] | None = None
+) -> Callable[..., Array]:
+    """Return a System's `preview`: rows of what is given, what is made of it, and the truth, of held-out pairs.
+
+    Args:
+        config: with the data and their test split.
+        levels: of the pictures.
+        translate: (variables, key, pictures) -> pictures.
+        back: where the pictures have no counterparts, the way back, whose pictures stand in the place of the truth.
+    """
 
     def preview(variables: Any, key: Array, num: int) -> Array:
         batch = symmetric_pair(levels)(key, held_out(config, max(num // (3 * COLUMNS), 1) * COLUMNS))
-        return rows(batch["y"], translate(variables, key, batch["y"]), batch["x"])
+        made = translate(variables, key, batch["y"])
+        return rows(batch["y"], made, batch["x"] if back is None else back(variables, key, made))
 
     return preview
 

@@ -77,6 +77,15 @@ def test_a_preview_alternates_its_rows():
     np.testing.assert_array_equal(mixed[:, 0, 0, 0], [0] * 3 + [1] * 3 + [2] * 3 + [0] * 3 + [1] * 3 + [2] * 3)
 
 
+def test_without_counterparts_a_preview_goes_there_and_back():
+    config = ConfigDict({"data": {"name": "domains/inverted", "test_split": "test", "split": "train", "dir": ""}})
+    halve, double = (lambda v, key, x, by=by: by * x for by in (0.5, 4.0))
+    shown = translations.pairs_preview(config, 17, halve, back=double)(None, None, 27)
+    given, made, again = np.split(np.asarray(shown), 3)
+    np.testing.assert_allclose(made, 0.5 * given, atol=1e-6)
+    np.testing.assert_allclose(again, 2 * given, atol=1e-6)
+
+
 def test_a_preview_of_looks_shows_each_picture_in_every_look():
     config = ConfigDict({"data": {"name": "looks/colours", "test_split": "test", "dir": ""}})
     paint = lambda v, key, x, look: jnp.broadcast_to(look.reshape(-1, 1, 1, 1).astype(jnp.float32), x.shape)
@@ -105,7 +114,10 @@ def of_folders(module, root, **model):
     return config
 
 
-@pytest.mark.parametrize("module, model", [(pix2pix, {}), (cyclegan, {"blocks": 1, "channels": (3, 1), "pool_size": 2})])
+SMALL_CYCLE = {"blocks": 1, "channels": (3, 1), "pool_size": 2}
+
+
+@pytest.mark.parametrize("module, model", [(pix2pix, {}), (cyclegan, SMALL_CYCLE)])
 def test_a_users_folders_fit_the_configs(tmp_path, module, model):
     """A is grey, B in colour: every loss can be traced, and a few pictures without a test split have a preview."""
     folders(tmp_path, ("L", "RGB"))
@@ -124,12 +136,14 @@ def test_a_users_folders_fit_the_configs(tmp_path, module, model):
     losses, samples, preview = jax.eval_shape(run, stored)
     assert [loss.shape for loss in losses] == [()] * 2
     assert samples.shape == (2, 8, 8, 3) and preview.shape == (27, 8, 8, 3)
-    with pytest.raises(UserError, match=r"does not fit data.name='folder_.*domain has|does not fit.*the data are"):
-        wrong = module.build(of_folders(module, tmp_path, **(model | {"channels": (1, 1) if model else 1})))
+    assert set(system.evaluations) == ({"cycle"} if module is cyclegan else {"translations"})  # no counterpart, no error
+    wrong = module.build(of_folders(module, tmp_path, **(model | {"channels": (1, 1) if model else 1})))
+    with pytest.raises(UserError, match="does not fit data.name='folder_.*(domain has|the data are)"):
         with assemble.shapes_told(config):
             jax.eval_shape(lambda: wrong.model.init(jax.random.key(0), wrong.transform(jax.random.key(0), stored)))
 
 
 def test_only_the_librarys_own_sentences_are_told_without_a_traceback():
-    with pytest.raises(ValueError, match="of this test"), assemble.shapes_told(ConfigDict({"data": {"name": "digits"}})):
+    config = ConfigDict({"data": {"name": "digits"}})
+    with pytest.raises(ValueError, match="of this test"), assemble.shapes_told(config):
         raise ValueError("of this test")
