@@ -82,6 +82,8 @@ def _mnist_cpu(config: ConfigDict) -> None:
     fields.mnist_cpu_fields(config)
     _transport(config)
     config.data.test_split = "test[:256]"
+    config.train.steps = 4_000
+    config.train.checkpoint_every = 1_000
     config.model.times = "logit_normal"
     config.model.logit_normal = (2.0, 2.0)  # most bits are near the data
     config.model.likelihood_steps = 50
