@@ -105,8 +105,9 @@ def _cifar10(config: ConfigDict) -> None:
 
 def _stacked(config: ConfigDict) -> None:
     config.data.name = "stacked/digits"
-    config.train.steps = 10_000
+    config.train.steps = 6_000
     config.train.sample_every = 0
+    config.train.checkpoint_every = 3_000
     config.model.shape = (8, 8, 3)
     config.eval.num_samples = 26_000
     config.expected.result = "not measured"
