@@ -55,7 +55,7 @@ def _ours() -> Contestant:
     network = DiT(patch=PATCH, width=WIDTH, depth=DEPTH, heads=HEADS, num_classes=CLASSES)
     x, t = jnp.ones((BATCH, SIZE, SIZE, CHANNELS)), jnp.arange(BATCH, dtype=jnp.int32)
     label = t % CLASSES
-    params = network.init(jax.random.key(0), x, t, label)
+    params = jax.jit(network.init)(jax.random.key(0), x, t, label)
     optimizer = optax.adam(1e-3)
     held = [params, optimizer.init(params)]
     schedule = processes.linear_schedule(1000)
