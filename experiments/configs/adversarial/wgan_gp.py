@@ -66,6 +66,11 @@ def _toy2d(config: ConfigDict) -> None:
 def _ring(config: ConfigDict) -> None:
     _toy2d(config)
     config.data.name = "toy2d/ring_of_8"
+    config.expected.result = (
+        "seeds 0, 1, 2: 8 of 8 modes each, 58.6, 57.6, 58.2 % of samples within 3 standard deviations; 2-Wasserstein "
+        "0.15, 0.13, 0.14, floor 0.11"
+    )
+    config.expected.cost = "2 minutes of one CPU core"
 
 
 def _grid(config: ConfigDict) -> None:
