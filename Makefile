@@ -57,7 +57,7 @@ $(VENV)/.installed-test: $(VENV)/.made $(PACKAGING)
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-parity: $(VENV)/.made $(PACKAGING)
-	@echo "Installing genjax, its test tools and its peers, PyTorch among them, into $(VENV); the first time this takes minutes."
+	@echo "Installing genjax, its test tools and its peers into $(VENV); the first time this takes some minutes."
 	$(INSTALL) -e '.[test,parity]'
 	@touch $@ $(VENV)/.installed
 

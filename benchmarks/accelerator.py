@@ -1,4 +1,4 @@
-"""How much of an accelerator a DiT uses: the peak of its matrix product, training in bfloat16 as a share, small batches.
+"""How much of an accelerator a DiT uses: the peak of a matrix product, training in bfloat16 as a share, small batches.
 
     MFU = FLOPs of a training step / (its seconds x the measured peak of a product of bfloat16 matrices)
 
@@ -59,7 +59,8 @@ def report(rounds: int) -> Iterator[str]:
     timings = interleaved(_sampling(size), rounds=rounds)
     first = timings["one program"].median
     for name, timing in timings.items():
-        yield f"  sampling, {STEPS} steps, batch 1, {name:32s} {1e3 * timing.median:9.2f} ms, x {timing.median / first:.2f}"
+        times = f"{1e3 * timing.median:9.2f} ms, x {timing.median / first:.2f}"
+        yield f"  sampling, {STEPS} steps, batch 1, {name:32s} {times}"
 
 
 def matmul_peak(sides: tuple[int, ...], *, rounds: int) -> float:

@@ -2,9 +2,9 @@
 
 From eight Gaussians to two moons, both as torchcfm makes them; a perceptron of three layers of 64 with SELU, Adam at
 1e-3, tubes of sigma 0.1, the last parameters, 100 Euler steps. What is compared is how near samples come to held-out
-points (exact 2-Wasserstein distance, with its floor: training against held-out points) over three seeds, and the time of
-training. Each initializes its network as it does by default. Ours is compiled and couples by its own assignment on the device; theirs
-runs eagerly and couples by POT.
+points (exact 2-Wasserstein distance, with its floor: training against held-out points) over three seeds, and the time
+of training. Each initializes its network as it does by default. Ours is compiled and couples by its own assignment on
+the device; theirs runs eagerly and couples by POT.
 """
 
 import time

@@ -53,7 +53,8 @@ def measure(*, rounds: int) -> list[dict]:
 def _ours():
     network = UNet(channels=CHANNELS, blocks=1, attention=(1,), groups=GROUPS)
     x, t = jnp.ones((BATCH, SIZE, SIZE, 1)), jnp.arange(BATCH, dtype=jnp.int32)
-    params = jax.jit(network.init)(jax.random.key(0), x, t)  # as the engine does: op by op it compiles hundreds of programs
+    # As the engine does; op by op it would compile hundreds of programs, which take memory too.
+    params = jax.jit(network.init)(jax.random.key(0), x, t)
     optimizer = optax.adam(1e-3)
     held = [params, optimizer.init(params)]
 

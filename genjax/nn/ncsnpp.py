@@ -31,7 +31,7 @@ def filtered_half(x: Array) -> Array:
         ValueError: a side is odd.
     """
     if x.shape[1] % 2 or x.shape[2] % 2:
-        raise ValueError(f"pictures of {x.shape[1]} x {x.shape[2]} cannot be halved; sides must be even at every level.")
+        raise ValueError(f"pictures of {x.shape[1]} x {x.shape[2]} cannot be halved; sides must be even everywhere.")
 
     def half(x: Array) -> Array:
         even, odd = x[:, ::2], x[:, 1::2]

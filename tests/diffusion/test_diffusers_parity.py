@@ -1,4 +1,4 @@
-"""Samplers step for step beside the schedulers of `diffusers`, in float64, on one made-up network and the same noise."""
+"""Samplers step for step beside the schedulers of `diffusers`, in float64: one made-up network, the same noise."""
 
 import importlib
 
@@ -110,7 +110,7 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing"])
 def test_ddim(spacing):
-    """Not 'linspace': their step takes t - 100 for the next time whatever the spacing, which is not their own grid's."""
+    """Not 'linspace': their step takes t - 100 for the next time whatever the spacing, which their own grid does not."""
     scheduler = diffusers.DDIMScheduler(**LINEAR, clip_sample=False, timestep_spacing=spacing)
     assert_same(drawn(ddim(denoise, point_of, grid(scheduler, 10))), theirs(scheduler, 10))
 
@@ -240,8 +240,8 @@ def test_schemes_in_sigma(name, second_order):
 
 EDM = {"sigma_min": 0.01, "sigma_max": 10.0, "sigma_data": 0.5, "rho": 7.0}
 IN_SIGMA = {
-    # Without churn: with it, theirs asks the network before the noise is raised and uses the answer after. Karras et al.
-    # 2022, algorithm 2, lines 5 to 7, raises first, as we do.
+    # Without churn: with it, theirs asks the network before the noise is raised and uses the answer after. Karras et
+    # al. 2022, algorithm 2, lines 5 to 7, raises first, as we do.
     "EDMEulerScheduler": lambda d, sigmas: edm_sampler(d, sigmas, second_order=False),
     "EDMDPMSolverMultistepScheduler": lambda d, sigmas: dpm_solver(
         d, lambda t: processes.point_at(processes.edm_path(), t), sigmas

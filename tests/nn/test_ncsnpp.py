@@ -1,4 +1,4 @@
-"""The parts of NCSN++: filters against scipy and diffusers, Fourier features against their kernel, the whole network."""
+"""The parts of NCSN++: filters against scipy and diffusers, Fourier features against their kernel; the network."""
 
 import jax
 import numpy as np
