@@ -28,6 +28,6 @@ def test_the_spread_of_a_minibatch_is_seen():
 
 def test_all_games_share_a_generator():
     batch = {"x": jnp.zeros((4, 2))}
-    models = [model for model, _ in troubles._games().values()]
+    models = [system.model for system in troubles._games(10).values()]
     shapes = [jax.eval_shape(model.init, jax.random.key(0), batch).params["generator"] for model in models]
     assert all(jax.tree.map(jnp.shape, shape) == jax.tree.map(jnp.shape, shapes[0]) for shape in shapes)

@@ -54,7 +54,7 @@ def _default(config: ConfigDict) -> None:
 def _ring(config: ConfigDict) -> None:
     _narrow(config)
     config.data.name = "toy2d/ring_of_8"
-    config.train.steps = 5_000
+    config.train.steps = 3_000
     config.model.regularizers.r1 = 2e-3
     config.expected.result = "not measured"
 
@@ -62,6 +62,7 @@ def _ring(config: ConfigDict) -> None:
 def _grid(config: ConfigDict) -> None:
     _narrow(config)
     config.data.name = "toy2d/grid_of_25"
+    config.train.steps = 5_000
     config.model.regularizers.r1 = 3e-2  # as of the ring, at four times its scale
     config.expected.result = "not measured"
 
