@@ -115,6 +115,8 @@ def _mnist(config: ConfigDict) -> None:
 def _mnist_cpu(config: ConfigDict) -> None:
     _mnist(config)
     mnist_on_a_cpu(config)
+    config.train.steps = 5_000
+    config.train.checkpoint_every = 1_000
     config.model.adaptive = True
     config.model.schedule = "cosine"  # a tenth of whose steps are at noise below 0.15, where most bits are; linear: 4 %
     config.model.offset = 0.008
