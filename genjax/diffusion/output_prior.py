@@ -14,7 +14,7 @@ and take the noise's mean under the posterior given the entry's own x_t = alpha 
 
 Once sigma is small against the gap, a black pixel's estimate is exact. Any loss of eps trains it, as it is.
 
-Reference: the posterior under a prior of each position is Gulrajani & Hashimoto 2023 (arXiv:2305.18619, section 3,
+Reference: the posterior under a prior of each position is Gulrajani & Hashimoto 2023 (arXiv:2305.18619,
 'output prior', of tokens); ends and a normal are ours, for grey levels.
 """
 
