@@ -8,7 +8,10 @@ With L(v) = mean over entries of |v - D(v)|^eta the error of an autoencoder D (s
 
 gamma = E L(G(z)) / E L(x) at the equilibrium is the diversity ratio: the autoencoder is to tell generated examples from
 real ones, and to reconstruct real ones; a small gamma gives weight to the second, and less varied samples. k_t, which
-starts at 0, is the control that holds the ratio. How far training is has a measure (section 3.4.1),
+starts at 0, is the control that holds the ratio. It also says how far samples may crowd: L_D weighs an example x by
+p(x) - k q(x), so that only where the generator's density q exceeds p / k is the autoencoder to rebuild worse what it
+gets. At a small k the generator may gather on the kinds that are easiest to rebuild; at one near 1, which it reaches
+where the generator is the stronger player, q has to spread like p. How far training is has a measure (section 3.4.1),
 
     M = L(x) + |gamma L(x) - L(G(z_G))|,
 
