@@ -31,7 +31,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.adversarial.equalized import HE, EqualizedConv, EqualizedDense, leaky_relu, minibatch_stddev, pixel_norm
-from genjax.adversarial.game import DiscriminatorLoss
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss, Regularizer
 from genjax.adversarial.gan import gan
 from genjax.adversarial.losses import DiscriminatorTerms, wasserstein_discriminator_loss, wasserstein_generator_loss
 from genjax.adversarial.regularizers import gradient_penalty
@@ -172,8 +172,11 @@ def progan(
     discriminator_features: Sequence[int] = (128, 64),
     fade_steps: int = 1000,
     group: int = 4,
+    generator_loss: GeneratorLoss = wasserstein_generator_loss,
+    discriminator_loss: DiscriminatorLoss = wasserstein_discriminator_loss,
     gradient_weight: float = 10.0,
     drift_weight: float = 1e-3,
+    regularizers: Mapping[str, Regularizer] | None = None,
     dtype: Any = None,
     **options: Any,
 ) -> GenerativeModel:
@@ -186,8 +189,11 @@ def progan(
         discriminator_features: likewise; it may grow together with the generator only.
         fade_steps: steps until alpha is 1; of no effect at 4 x 4.
         group: examples a group of the minibatch standard deviation.
-        gradient_weight: lambda of the gradient penalty.
+        generator_loss: of the scores of generated examples.
+        discriminator_loss: of the scores of real and of generated examples, to which the drift penalty is added.
+        gradient_weight: lambda of the gradient penalty; 0 for none.
         drift_weight: epsilon of the drift penalty.
+        regularizers: further ones, as in `genjax.adversarial.gan.gan`.
         dtype: compute dtype.
         options: further arguments of `genjax.adversarial.gan.gan` (condition_of, prior, discriminator_steps).
 
@@ -202,13 +208,14 @@ def progan(
     """
     check_side(shape, generator_features)
     check_side(shape, discriminator_features)
+    penalties = {"gradient_penalty": partial(gradient_penalty, weight=gradient_weight)} if gradient_weight else {}
     model = gan(
         ProGANGenerator(tuple(generator_features), shape[-1], dtype),
         ProGANDiscriminator(tuple(discriminator_features), group, dtype),
         latent_dim=latent_dim,
-        generator_loss=wasserstein_generator_loss,
-        discriminator_loss=with_drift(wasserstein_discriminator_loss, weight=drift_weight),
-        regularizers={"gradient_penalty": partial(gradient_penalty, weight=gradient_weight)},
+        generator_loss=generator_loss,
+        discriminator_loss=with_drift(discriminator_loss, weight=drift_weight),
+        regularizers={**penalties, **(regularizers or {})},
         **options,
     )
     discriminate, generate = model.updates

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax.adversarial.adaptive_augmentation import AdaptiveAugmentation
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss
 from genjax.adversarial.latents import lerp
 from genjax.adversarial.players import run_player
 from genjax.adversarial.style_networks import draw_noise, num_styles
@@ -28,6 +29,8 @@ class StyleGame(NamedTuple):
     synthesis: nn.Module
     discriminator: nn.Module
     latent_dim: int
+    generator_loss: GeneratorLoss
+    discriminator_loss: DiscriminatorLoss
     mixing: float
     gamma: float
     r1_every: int

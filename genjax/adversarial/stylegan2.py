@@ -31,6 +31,7 @@ from jax import lax
 
 from genjax.adversarial import adaptive_augmentation as ada
 from genjax.adversarial import style_game as play
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss
 from genjax.adversarial.losses import gan_discriminator_loss, non_saturating_generator_loss
 from genjax.adversarial.players import init_player, train_player
 from genjax.adversarial.regularizers import path_length_penalty, path_lengths, r1_penalty
@@ -45,6 +46,8 @@ def stylegan2(
     discriminator: nn.Module,
     *,
     latent_dim: int,
+    generator_loss: GeneratorLoss = non_saturating_generator_loss,
+    discriminator_loss: DiscriminatorLoss = gan_discriminator_loss,
     mixing: float = 0.9,
     gamma: float = 10.0,
     r1_every: int = 16,
@@ -64,6 +67,8 @@ def stylegan2(
             each resolution, which give K, and `noise_sides`. `SkipSynthesis`, or `AdaINSynthesis` of 2019.
         discriminator: module (pictures, train=) -> scores `[B]`.
         latent_dim: coordinates of z.
+        generator_loss: of the scores of generated pictures.
+        discriminator_loss: of the scores of real and of generated pictures.
         mixing: share of generated pictures whose styles are mixed in training.
         gamma: of R1; 0 for none.
         r1_every: k of R1.
@@ -92,6 +97,8 @@ def stylegan2(
         synthesis=synthesis,
         discriminator=discriminator,
         latent_dim=latent_dim,
+        generator_loss=generator_loss,
+        discriminator_loss=discriminator_loss,
         mixing=mixing,
         gamma=gamma,
         r1_every=r1_every,
@@ -150,7 +157,7 @@ def _discriminate(game: StyleGame, variables: Variables, batch: Batch, key: Arra
     fake, _ = _generate_in_training(game, variables, fake_key, batch["x"].shape[0])
     real_scores, kept = _score_in_training(game, variables, variables.state["discriminator"], real_run, batch["x"])
     fake_scores, kept = _score_in_training(game, variables, kept, fake_run, fake)
-    terms = gan_discriminator_loss(real_scores, fake_scores)
+    terms = game.discriminator_loss(real_scores, fake_scores)
     state = {**variables.state, "discriminator": kept}
     metrics = {"real": terms.real.mean(), "fake": terms.fake.mean()}
     metrics |= {"real_score": real_scores.mean(), "fake_score": fake_scores.mean()}
@@ -176,7 +183,7 @@ def _generate(game: StyleGame, variables: Variables, batch: Batch, key: Array, s
     old = variables.state["w_mean"]
     moved = old + (1 - game.w_decay) * (lax.stop_gradient(mean) - old)
     aux = Aux({**variables.state, "w_mean": moved}, {"fake_score": scores.mean()})
-    return non_saturating_generator_loss(scores).mean(), aux
+    return game.generator_loss(scores).mean(), aux
 
 
 def _path_length(game: StyleGame, variables: Variables, batch: Batch, key: Array, step: Array) -> tuple[Array, Aux]:

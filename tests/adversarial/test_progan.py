@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from genjax.adversarial import progan, wasserstein_discriminator_loss
+from genjax.adversarial import hinge_discriminator_loss, hinge_generator_loss, progan, r1_penalty
+from genjax.adversarial import wasserstein_discriminator_loss
 from genjax.adversarial.progan import ProGANDiscriminator, ProGANGenerator, blend_pictures, with_drift
 
 WIDE, NARROW = (6, 4), (6,)
@@ -119,6 +120,24 @@ def test_drift_adds_the_squared_score_of_real_examples_alone():
     terms = jax.jit(with_drift(wasserstein_discriminator_loss, weight=0.5))(real, fake)
     np.testing.assert_allclose(terms.real, [-3.0 + 4.5, 1.0 + 0.5])
     np.testing.assert_allclose(terms.fake, [2.0, 5.0])
+
+
+def test_other_losses_and_penalties_may_be_played():
+    options = {"latent_dim": 3, "generator_features": NARROW, "discriminator_features": NARROW, "group": 2}
+    hinge = {"generator_loss": hinge_generator_loss, "discriminator_loss": hinge_discriminator_loss}
+    weights = {"gradient_weight": 0.0, "drift_weight": 0.0, "regularizers": {"r1": r1_penalty}}
+    model = progan((4, 4, 1), **options, **hinge, **weights)
+    key = jax.random.key(0)
+
+    @jax.jit
+    def run(batch):
+        variables = model.init(key, batch)
+        score = lambda x: model.methods["score"](variables, key, x)
+        return score(batch["x"]), model.updates[0].loss(variables, batch, key, 0)[1].metrics
+
+    scores, metrics = jax.device_get(run(batch(4)))
+    assert set(metrics) == {"real", "fake", "real_score", "fake_score", "r1"}
+    np.testing.assert_allclose(metrics["real"], np.maximum(0, 1 - scores).mean(), rtol=1e-5)
 
 
 def test_number_of_parameters_of_the_paper():

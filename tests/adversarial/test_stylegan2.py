@@ -14,6 +14,7 @@ from genjax.adversarial import (
     SkipSynthesis,
     adain,
     draw_noise,
+    hinge_discriminator_loss,
     mix_styles,
     num_styles,
     path_lengths,
@@ -227,6 +228,19 @@ def test_mean_of_w_follows_the_mapping(trained):
     w = jax.jit(model.methods["map"])(variables, None, z)
     spread = np.asarray(w).std(axis=0) / np.sqrt(8)  # eight latents for four pictures with two styles each
     assert (np.abs(new - np.asarray(w).mean(axis=0)) < 5 * spread + 1e-3).all()
+
+
+def test_other_losses_may_be_played():
+    played = []
+    model = build(
+        generator_loss=lambda scores: played.append("generator") or -scores,
+        discriminator_loss=lambda *scores: played.append("discriminator") or hinge_discriminator_loss(*scores),
+    )
+    key = jax.random.key(0)
+    variables = jax.eval_shape(model.init, key, BATCH)
+    for update in model.updates:
+        jax.eval_shape(update.loss, variables, BATCH, key, 0)
+    assert played == ["discriminator", "generator"]
 
 
 def test_pictures_of_another_size_are_refused():
