@@ -32,8 +32,8 @@ MEASURED = {  # variant: result, cost
         "6 minutes on a CPU core shared with others",
     ),
     "mnist_cpu": (
-        "clear digits, classifier-FID (ours) 43.6, floor 15.6; about 2.1 bits/dim by the ODE, whose steps are too few",
-        "26 minutes on one CPU core",
+        "1.306 bits/dim (0.018) by the ODE, 256 test pictures; classifier-FID (ours) 112.7, floor 24.3: half can be read",
+        "25 minutes on one CPU core, 6 more for the likelihood",
     ),
 }
 
