@@ -65,7 +65,8 @@ def _grid(config: ConfigDict) -> None:
     config.data.name = "toy2d/grid_of_25"
     config.train.steps = 5_000
     config.model.regularizers.r1 = 3e-2  # as of the ring, at four times its scale
-    config.expected.result = "not measured"
+    config.expected.result = "seeds 0, 1, 2: 25, 22, 25 of 25 modes; 46.7, 47.4, 67.0 % within 3 standard deviations"
+    config.expected.cost = "a minute of a CPU core shared with others"
 
 
 def _narrow(config: ConfigDict) -> None:
