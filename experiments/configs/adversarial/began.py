@@ -40,8 +40,8 @@ def _default(config: ConfigDict) -> None:
     config.train.steps = 5_000
     config.train.sample_every = 0
     # Where there are more than 1 / k times as many samples as pictures the autoencoder rebuilds them worse; below it
-    # does not mind. Samples spread if k is near 1, and it is where the generator is the faster and wider player; were the
-    # autoencoder half as fast, k would stay at 1 and nothing be rebuilt.
+    # does not mind. Samples spread if k is near 1, and it is where the generator is the faster and wider player; were
+    # the autoencoder half as fast, k would stay at 1 and nothing be rebuilt.
     config.train.generator_rate = 1e-3
     config.train.discriminator_rate = 2e-4
     config.train.final_rate = 0.1  # learning rates at the end of a cosine, as a share of those at its start
@@ -51,10 +51,12 @@ def _default(config: ConfigDict) -> None:
     config.model.width = 16  # n of the autoencoder
     config.model.generator_width = 32  # of the generator; the paper's has n
     config.model.depth = 2  # convolutions at each side
-    config.model.gamma = 1.0  # diversity ratio; at 0.5 samples are few shapes
+    config.model.gamma = 1.0  # diversity ratio, the largest
     config.model.rate = 0.05  # lambda_k; the paper's 1e-3 does not reach balance in so few steps
     config.model.eta = 1  # power of the reconstruction errors
-    config.expected.result = "classifier-FID (ours) 22.6 on digits (floor 3.9), precision 0.80, recall 0.56; most are readable"
+    config.expected.result = (
+        "classifier-FID (ours) 22.6 on digits (floor 3.9), precision 0.80, recall 0.56; most are readable"
+    )
     config.expected.cost = "5 minutes of a CPU core shared with others"
 
 
