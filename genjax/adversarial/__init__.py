@@ -144,8 +144,6 @@ from genjax.adversarial.mi_gan import style_loss  # how far Gram matrices are ap
 from genjax.adversarial.mi_gan import total_variation  # of neighbouring pixels
 from genjax.adversarial.midinet import BarDiscriminator  # a bar and the one before to a score
 from genjax.adversarial.midinet import BarGenerator  # a bar under the one before
-from genjax.adversarial.midinet import MatchingWeights  # of means over the batch: bars, first maps
-from genjax.adversarial.midinet import mean_distance  # |E real - E fake|^2
 from genjax.adversarial.midinet import midinet  # melodies bar by bar
 from genjax.adversarial.midinet import one_hot_bars  # the likeliest pitch of each step
 from genjax.adversarial.miegan import EnhancementGenerator  # two streams, local and global features
@@ -332,7 +330,6 @@ __all__ = [
     "MappingNetwork",
     "MaskedGenerator",
     "MatchingTerms",
-    "MatchingWeights",
     "MemoryRefinement",
     "ModulatedConv",
     "MultiScaleDiscriminator",
@@ -469,7 +466,6 @@ __all__ = [
     "masked_input",
     "match_codes",
     "matching_aware_loss",
-    "mean_distance",
     "metrogan",
     "mi_gan",
     "midinet",

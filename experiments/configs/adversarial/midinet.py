@@ -52,7 +52,6 @@ def _default(config: ConfigDict) -> None:
     config.model.generator_features = 64
     config.model.discriminator_features = 128
     config.model.r1_gamma = 0.02
-    config.model.matching = ConfigDict({"bars": 0.1, "maps": 1.0})  # the paper's
 
     config.sample.num = 16
     config.expected.result = (
@@ -83,7 +82,6 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         generator_features=config.model.generator_features,
         discriminator_features=config.model.discriminator_features,
         dtype=jnp.dtype(config.train.precision),
-        matching=adversarial.MatchingWeights(**config.model.matching),
         regularizers={"r1": partial(adversarial.r1_penalty, gamma=config.model.r1_gamma)},
     )
 
