@@ -6,7 +6,7 @@ Variants:
     diffusion  eight gaussians along the variance-preserving diffusion path.
     digits     8 x 8 digits in all 17 levels, in minutes on a CPU.
     mnist      28 x 28, 256 levels; for an accelerator. Needs --config.data.dir.
-    mnist_cpu  the same with a network on 2 x 2 patches, small enough for a CPU. Likewise.
+    mnist_cpu  the same of logits, with a network on 2 x 2 patches, small enough for a CPU. Likewise.
     tiny       points of the plane, small enough to compile in a second.
 
 `--config.model.num_classes=10 --config.model.label_dropout=0.1 --config.model.guidance=2.0` makes a model of digits
