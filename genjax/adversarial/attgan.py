@@ -10,10 +10,7 @@ with l the sum over attributes of the cross-entropies, u between x and x^b, |.| 
 lambda_1, lambda_2, lambda_3 = 100, 10, 1. No attribute is asked of z: an encoder that forgot them could not rebuild x
 from what they do not say, and it is C alone that makes x^b show b. D moves five times for each move of the others.
 
-Maps of the encoder skip to the decoder ("shortcut layers" of the paper's network, there one), which is told the
-attributes at each of them and at the code. Here the outermost map has the picture's side, and another layer follows its
-skip: where shape need not pass the code, and the code is narrow, an edit can look at each place of the picture and keep
-what is there.
+The last map but the code's skips to the decoder, which is told the attributes at both.
 
 Reference: He et al. 2019, "AttGAN: Facial Attribute Editing by Only Changing What You Want",
 https://arxiv.org/abs/1711.10678
@@ -42,11 +39,11 @@ class Encoding(NamedTuple):
     """What an encoder makes of pictures.
 
     code: z, `[B, h, w, D]`.
-    beside: the maps before it, each twice as large as the last one: `[B, 2 h, 2 w, D']`, `[B, 4 h, 4 w, D'']`, ...
+    beside: the map before it, `[B, 2 h, 2 w, D']`.
     """
 
     code: Array
-    beside: tuple[Array, ...]
+    beside: Array
 
 
 def attribute_loss(logits: Array, attributes: Array) -> Array:
@@ -66,7 +63,7 @@ def attribute_loss(logits: Array, attributes: Array) -> Array:
 
 
 class AttGANEncoder(nn.Module):
-    """Pictures to a code, by a convolution and further ones that halve the side.
+    """Pictures to a code, by convolutions that halve the side.
 
     features: channels, from the picture inwards; the last ones are the code's.
     axis_name: mapped axis of batch normalization under pmap.
@@ -79,50 +76,40 @@ class AttGANEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Encoding:
-        """Map pictures `[B, H, W, C]`, H and W multiples of 2^(len(features) - 1), to an Encoding."""
-        maps = []
+        """Map pictures `[B, H, W, C]`, H and W multiples of 2^len(features), to an Encoding."""
+        norm = partial(BatchNorm, axis_name=self.axis_name, dtype=self.dtype)
+        maps = [x]
         for width in self.features:
-            size = {"kernel_size": 4, "stride": 2} if maps else {"kernel_size": 3}
-            x = Conv(width, use_bias=False, dtype=self.dtype, **size)(x)
-            x = leaky_relu(BatchNorm(axis_name=self.axis_name, dtype=self.dtype)(x, train=train))
-            maps.append(x)
-        return Encoding(code=maps[-1], beside=tuple(reversed(maps[:-1])))
+            h = Conv(width, kernel_size=4, stride=2, use_bias=False, dtype=self.dtype)(maps[-1])
+            maps.append(leaky_relu(norm()(h, train=train)))
+        return Encoding(code=maps[-1], beside=maps[-2])
 
 
 class AttGANDecoder(nn.Module):
     """A code and attributes to pictures in [-1, 1].
 
-    features: channels of the maps, from the code outwards, each of which doubles the side, and at last of one that does
-        not.
+    features: channels of the maps, from the code outwards; each doubles the side, as the picture itself does.
     out_channels: of the pictures.
-    shortcuts: how many maps of the encoder are read, from the code outwards.
     axis_name: mapped axis of batch normalization under pmap.
     dtype: compute dtype.
     """
 
     features: Sequence[int]
     out_channels: int
-    shortcuts: int = 1
     axis_name: str | None = None
     dtype: Any = None
 
     @nn.compact
     def __call__(self, encoding: Encoding, attributes: Array, *, train: bool) -> Array:
         """Map an Encoding and attributes `[B, A]`, 0 or 1, to pictures `[B, H, W, out_channels]`."""
-        *doubled, last = self.features
-        layer = partial(self._layer, train)
+        norm = partial(BatchNorm, axis_name=self.axis_name, dtype=self.dtype)
         h = _told(encoding.code, attributes)
-        for index, width in enumerate(doubled):
-            h = layer(ConvTranspose(width, use_bias=False, dtype=self.dtype)(h))
-            if index < self.shortcuts:
-                beside = encoding.beside[index].astype(h.dtype)
-                h = _told(jnp.concatenate([h, beside], axis=-1), attributes)
-        h = layer(Conv(last, use_bias=False, dtype=self.dtype)(h))
-        return jnp.tanh(Conv(self.out_channels, dtype=self.dtype)(h))
-
-    def _layer(self, train: bool, h: Array) -> Array:
-        """Normalize and rectify."""
-        return jax.nn.relu(BatchNorm(axis_name=self.axis_name, dtype=self.dtype)(h, train=train))
+        for index, width in enumerate(self.features):
+            h = ConvTranspose(width, use_bias=False, dtype=self.dtype)(h)
+            h = jax.nn.relu(norm()(h, train=train))
+            if index == 0:
+                h = _told(jnp.concatenate([h, encoding.beside.astype(h.dtype)], axis=-1), attributes)
+        return jnp.tanh(ConvTranspose(self.out_channels, dtype=self.dtype)(h))
 
 
 class AttGANDiscriminator(nn.Module):

@@ -46,9 +46,8 @@ def _default(config: ConfigDict) -> None:
 
     config.model.levels = 17
     config.model.channels = 3
-    config.model.encoder_features = (32, 32, 16)  # from the picture inwards
-    config.model.decoder_features = (64, 32, 32)  # from the code outwards, and the map before the picture
-    config.model.shortcuts = 2  # maps of the encoder that the decoder reads; the paper: 1
+    config.model.encoder_features = (32, 64, 128)  # from the picture inwards
+    config.model.decoder_features = (128, 64)  # from the code outwards, one fewer
     config.model.discriminator_features = (32, 64)
     config.model.discriminator_hidden = 128
     config.model.discriminator_steps = 5
@@ -70,9 +69,8 @@ def _tiny(config: ConfigDict) -> None:
     config.data.batch_size = 16
     config.train.steps = 4
     config.train.steps_per_call = 2
-    config.model.encoder_features = (4, 4)
-    config.model.decoder_features = (4, 4)
-    config.model.shortcuts = 1
+    config.model.encoder_features = (4,)
+    config.model.decoder_features = ()
     config.model.discriminator_features = (4,)
     config.model.discriminator_hidden = 4
     config.model.discriminator_steps = 1
@@ -85,9 +83,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     model, train, dtype = config.model, config.train, jnp.dtype(config.train.precision)
     bound = adversarial.attgan(
         adversarial.AttGANEncoder(tuple(model.encoder_features), axis_name, dtype),
-        adversarial.AttGANDecoder(
-            tuple(model.decoder_features), model.channels, model.shortcuts, axis_name, dtype
-        ),
+        adversarial.AttGANDecoder(tuple(model.decoder_features), model.channels, axis_name, dtype),
         adversarial.AttGANDiscriminator(
             tuple(model.discriminator_features), model.discriminator_hidden, len(ATTRIBUTES), dtype
         ),
