@@ -57,25 +57,24 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.base = 25.0  # s, of the exponential path
     config.model.start = 0.001  # first time of training, last of sampling; the likelihood takes data to stand there
     config.model.weight = "simple"  # simple or likelihood
-    config.model.times = "uniform"  # in training; importance: as likelihood weighs them, to go with weight simple
+    config.model.times = "importance"  # in training, as likelihood weighs them, to go with weight simple; or uniform
     config.model.sampler = "predictor_corrector"
     config.model.steps = 60
     config.model.spacing = 1.0  # power of equal steps that the times of sampling are; above 1 most lie near the data
     config.model.signal_to_noise = 0.16  # of the corrector
     config.model.likelihood_steps = 40  # of the probability-flow ODE
-    if variant == "sub_vp":
-        config.model.start = 0.01  # its sigma is that of VP squared
     if variant == "mnist":
         denoisers.mnist_fields(config)
         config.model.path = "sub_vp"
         config.model.steps = 500
         config.model.likelihood_steps = 100
+    if config.model.path == "sub_vp":
+        config.model.start = 0.01  # its sigma is that of VP squared
     if variant == "mnist_cpu":
         denoisers.mnist_cpu_fields(config)
         config.data.test_split = "test[:256]"
         mnist_logits(config)
         config.model.start = 1e-4  # sigma 0.003
-        config.model.times = "importance"
         config.model.spacing = 2.0
     if variant == "tiny":
         denoisers.tiny_pictures(config)
