@@ -3,7 +3,7 @@
 Variants:
     ''         8 x 8 digits in all 17 levels, in minutes on a CPU.
     mnist      28 x 28 (28 -> 14 -> 7), 256 levels; for an accelerator. Needs --config.data.dir.
-    mnist_cpu  the same with a network on 2 x 2 patches, small enough for a CPU. Likewise.
+    mnist_cpu  the same with a network on 2 x 2 patches that gives priors of pixels, small enough for a CPU. Likewise.
     tiny       as '', small enough to compile in seconds.
 """
 
@@ -119,15 +119,15 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.train.checkpoint_every = 1_000
     config.model.adaptive = True
     config.model.schedule = "cosine"  # a tenth of whose steps are at noise below 0.15, where most bits are; linear: 4 %
-    config.model.offset = 0.0  # noise of 0.003 in the first step; at 0.009 the decoder alone costs 0.4 bits where all is black
+    config.model.offset = 0.0  # noise of 0.003 in the first step, less than half a step of grey
     config.model.steps = 500
     config.model.prior = "ends"
-    config.model.variance = "lower"  # most pixels are known: the upper costs half a bit each, in the last steps
+    config.model.variance = "lower"  # right for the known pixels, which are most; unknown ones pay, as these under the upper
     config.data.test_split = "test[:256]"  # of T steps each
     config.train.decay = True
     config.eval.num_samples = 256
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "bound 1.778 bits/dim (0.040) of 128 test pictures; most digits can be read"
+    config.expected.cost = "30 minutes on a CPU core shared with others, 6 more for the bound"
 
 
 def _tiny(config: ConfigDict) -> None:
