@@ -122,7 +122,7 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.model.offset = 0.0  # noise of 0.003 in the first step, less than half a step of grey
     config.model.steps = 500
     config.model.prior = "ends"
-    config.model.variance = "lower"  # right for the known pixels, which are most; unknown ones pay, as these under the upper
+    config.model.variance = "lower"  # right for known pixels, which are most
     config.data.test_split = "test[:256]"  # of T steps each
     config.train.decay = True
     config.eval.num_samples = 256
