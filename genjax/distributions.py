@@ -110,7 +110,7 @@ def normal_kl(
     chex.assert_equal_shape([mean, log_std])
     _require_broadcastable(mean, other_mean=other_mean, other_log_std=other_log_std)
     log_ratio = log_std - other_log_std
-    distance = (mean - other_mean) * jnp.exp(-jnp.asarray(other_log_std, mean.dtype))
+    distance = (mean - other_mean) * jnp.exp(-jnp.asarray(other_log_std, jnp.result_type(mean)))
     # (r^2 - 1) / 2 - log r by expm1: the two terms cancel when the standard deviations are nearly equal.
     return 0.5 * (jnp.expm1(2.0 * log_ratio) + distance**2) - log_ratio
 
