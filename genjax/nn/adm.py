@@ -56,6 +56,26 @@ def kept(x: Array) -> Array:
     return x
 
 
+def resized_residual(block: nn.Module, x: Array, conditioned: Callable[[Array], Array], *, train: bool) -> Array:
+    """Return s (resize(x) + conv(drop(conditioned(conv(resize(silu(norm(x)))))))), of a compact module's own parameters.
+
+    Args:
+        block: whose fields channels, groups, dropout, dtype, residual_scale and resize say how; see `AdaptiveBlock`.
+        x: [B, H, W, C].
+        conditioned: what the embedding does between the convolutions, with the nonlinearity.
+        train: whether there is dropout.
+    """
+    h = block.resize(nn.silu(GroupNorm(block.groups, dtype=block.dtype, name="norm_in")(x)))
+    h = conditioned(Conv(block.channels, padding=1, dtype=block.dtype, name="conv_in")(h))
+    h = nn.Dropout(block.dropout, deterministic=not train)(h)
+    zeros = nn.initializers.zeros_init()
+    h = Conv(block.channels, padding=1, kernel_init=zeros, dtype=block.dtype, name="conv_out")(h)
+    x = block.resize(x)
+    if x.shape[-1] != block.channels:
+        x = nn.Dense(block.channels, dtype=block.dtype, name="shortcut")(x)
+    return block.residual_scale * (x + h.astype(x.dtype))
+
+
 class AdaptiveBlock(nn.Module):
     """s (resize(x) + conv(drop(silu(y_s norm(conv(resize(silu(norm(x))))) + y_b)))); s resize(x) at initialization.
 
@@ -80,19 +100,14 @@ class AdaptiveBlock(nn.Module):
 
         Under `train` a key 'dropout' is needed where dropout > 0.
         """
-        h = self.resize(nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_in")(x)))
-        h = Conv(self.channels, padding=1, dtype=self.dtype, name="conv_in")(h)
-        both = nn.Dense(2 * self.channels, dtype=self.dtype, name="embed")(nn.silu(embedding))
-        scale, shift = jnp.split(both.astype(jnp.float32)[:, None, None, :], 2, axis=-1)
-        h = GroupNorm(self.groups, name="norm_out")(h) * (1.0 + scale) + shift
-        h = nn.silu(h).astype(self.dtype or jnp.float32)
-        h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        zeros = nn.initializers.zeros_init()
-        h = Conv(self.channels, padding=1, kernel_init=zeros, dtype=self.dtype, name="conv_out")(h)
-        x = self.resize(x)
-        if x.shape[-1] != self.channels:
-            x = nn.Dense(self.channels, dtype=self.dtype, name="shortcut")(x)
-        return self.residual_scale * (x + h.astype(x.dtype))
+
+        def conditioned(h: Array) -> Array:
+            both = nn.Dense(2 * self.channels, dtype=self.dtype, name="embed")(nn.silu(embedding))
+            scale, shift = jnp.split(both.astype(jnp.float32)[:, None, None, :], 2, axis=-1)
+            h = GroupNorm(self.groups, name="norm_out")(h) * (1.0 + scale) + shift
+            return nn.silu(h).astype(self.dtype or jnp.float32)
+
+        return resized_residual(self, x, conditioned, train=train)
 
 
 def adaptive_parts(*, residual_scale: float = HALF_VARIANCE) -> Parts:

@@ -16,9 +16,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from genjax.contract import Array
-from genjax.nn.adm import HALF_VARIANCE, kept
+from genjax.nn.adm import HALF_VARIANCE, kept, resized_residual
 from genjax.nn.attention import PixelAttention
-from genjax.nn.conv import Conv
 from genjax.nn.embeddings import FourierTimeEmbedding
 from genjax.nn.group_norm import GroupNorm
 from genjax.nn.unet import Parts, UNet
@@ -84,17 +83,12 @@ class ScoreBlock(nn.Module):
 
         Under `train` a key 'dropout' is needed where dropout > 0.
         """
-        h = self.resize(nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_in")(x)))
-        h = Conv(self.channels, padding=1, dtype=self.dtype, name="conv_in")(h)
-        shift = nn.Dense(self.channels, dtype=self.dtype, name="embed")(nn.silu(embedding))
-        h = nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h + shift[:, None, None, :]))
-        h = nn.Dropout(self.dropout, deterministic=not train)(h)
-        zeros = nn.initializers.zeros_init()
-        h = Conv(self.channels, padding=1, kernel_init=zeros, dtype=self.dtype, name="conv_out")(h)
-        x = self.resize(x)
-        if x.shape[-1] != self.channels:
-            x = nn.Dense(self.channels, dtype=self.dtype, name="shortcut")(x)
-        return self.residual_scale * (x + h.astype(x.dtype))
+
+        def conditioned(h: Array) -> Array:
+            shift = nn.Dense(self.channels, dtype=self.dtype, name="embed")(nn.silu(embedding))
+            return nn.silu(GroupNorm(self.groups, dtype=self.dtype, name="norm_out")(h + shift[:, None, None, :]))
+
+        return resized_residual(self, x, conditioned, train=train)
 
 
 def score_parts(*, frequency: float = 0.64) -> Parts:
