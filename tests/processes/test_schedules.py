@@ -14,6 +14,7 @@ SCHEDULES = {
     "arc": processes.arc_schedule(20),
     "sigmoid": processes.sigmoid_schedule(64),
     "sigmoid of betas": processes.sigmoid_beta_schedule(100),
+    "log-SNR": processes.log_snr_schedule(50, first=10.0, last=-7.5),
 }
 each_schedule = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 
@@ -82,6 +83,16 @@ def test_cosine_turns_evenly_from_its_offset_to_a_right_angle():
     np.testing.assert_allclose(angle, np.linspace(first, np.pi / 2, 1001)[:-1], atol=1e-5)
 
 
+def test_log_snr_falls_evenly_and_costs_what_is_said():
+    """x_0 known no closer than x_t / alpha_t: the KL of a step is (e^d - 1) / 2 with the lower variance, of which d / 2 is
+    information."""
+    schedule = SCHEDULES["log-SNR"]
+    np.testing.assert_allclose(2.0 * np.log(schedule.alpha[1:] / schedule.sigma[1:]), np.linspace(10.0, -7.5, 50), atol=1e-9)
+    error = schedule.posterior_x0[2:] * schedule.sigma[2:] / schedule.alpha[2:]
+    kl = 0.5 * error**2 / processes.lower_variance(schedule)[2:]
+    np.testing.assert_allclose(kl, 0.5 * np.expm1(17.5 / 49), rtol=1e-9)
+
+
 def test_sigmoid_of_betas_is_symmetric_between_its_ends():
     betas = SCHEDULES["sigmoid of betas"].betas[1:]
     np.testing.assert_allclose(betas + betas[::-1], 1e-4 + 0.02, rtol=1e-5)
@@ -127,6 +138,7 @@ def test_betas_are_those_of_diffusers(name, ours):
         (lambda: processes.schedule_from_betas(np.array([0.0, 0.5])), "inside \\(0, 1\\)"),
         (lambda: processes.schedule_from_alphas_bar(np.array([0.9, 0.5, 0.1])), "decrease from 1"),
         (lambda: processes.schedule_from_alphas_bar(np.array([1.0, 0.5, 0.5])), "decrease from 1"),
+        (lambda: processes.log_snr_schedule(10, first=-8.0, last=12.0), "must fall"),
         (lambda: processes.marginal(SCHEDULES["arc"], np.float32(0.5)), "integers 0 ... T"),
     ],
 )
