@@ -11,10 +11,11 @@ The evaluation 'enlargement' compares with bicubic interpolation. The samples th
 made again from their low resolution; those of a cascade are new.
 
 Variants:
-    ''       digits, with conditioning augmentation.
-    cascade  a model of 4 x 4 digits below it.
-    mnist    28 x 28, 256 levels; for an accelerator. Needs --config.data.dir.
-    tiny     as '', small enough to compile in seconds.
+    ''         digits, with conditioning augmentation.
+    cascade    a model of 4 x 4 digits below it.
+    mnist      28 x 28, 256 levels; for an accelerator. Needs --config.data.dir.
+    mnist_cpu  the same with a network on 2 x 2 patches, small enough for a CPU. Likewise.
+    tiny       as '', small enough to compile in seconds.
 """
 
 import functools
@@ -30,7 +31,7 @@ from genjax.data_path import continuous
 from genjax.processes import point_at
 from genjax.training.system import System
 
-VARIANTS = ("", "cascade", "mnist", "tiny")
+VARIANTS = ("", "cascade", "mnist", "mnist_cpu", "tiny")
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -53,6 +54,11 @@ def get_config(variant: str = "") -> ConfigDict:
         config.expected.cost = "not measured"
     if variant == "mnist":
         denoisers.mnist_fields(config)
+        config.model.factor = 4
+    if variant == "mnist_cpu":
+        denoisers.mnist_cpu_fields(config)
+        config.data.test_split = "test[:500]"
+        config.train.steps = 5_000
         config.model.factor = 4
     if variant == "tiny":
         denoisers.tiny_pictures(config)
