@@ -36,7 +36,7 @@ MEASURED = {  # variant: result, cost
 }
 SIDES = {"": 4, "digits_8": 8, "mnist": 4, "mnist_8": 8, "mnist_16": 16, "mnist_32": 32, "tiny": 8}
 SIDES |= {"mnist_cpu": 4, "mnist_cpu_8": 8, "mnist_cpu_16": 16, "mnist_cpu_32": 32}
-CPU_STEPS = {4: 1_500, 8: 1_500, 16: 1_500, 32: 1_000}
+CPU_STEPS = {4: 2_000, 8: 2_500, 16: 3_000, 32: 2_500}
 
 
 def get_config(variant: str = "") -> ConfigDict:
