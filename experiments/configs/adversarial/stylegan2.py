@@ -76,7 +76,7 @@ def _default(config: ConfigDict) -> None:
     config.expected.result = (
         "seed 0: classifier-FID 7.6 (floor 3.9), precision 0.81, recall 0.84 on the test split; digits can be read"
     )
-    config.expected.cost = "10 min of a CPU core shared with others"
+    config.expected.cost = "5 min of one CPU core"
 
 
 def _not_measured(config: ConfigDict) -> None:
