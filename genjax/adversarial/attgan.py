@@ -12,6 +12,10 @@ from what they do not say, and it is C alone that makes x^b show b. D moves five
 
 The last map but the code's skips to the decoder, which is told the attributes at both.
 
+Nothing in the loss asks that an edit be of the picture given and not of another one, and networks that see whole
+pictures make others. Local ones edit each place by what is near it and by means over the picture: these say what a
+place cannot know by itself, such as whether white is stroke or ground, but not where the strokes of another one are.
+
 Reference: He et al. 2019, "AttGAN: Facial Attribute Editing by Only Changing What You Want",
 https://arxiv.org/abs/1711.10678
 """
@@ -39,7 +43,7 @@ class Encoding(NamedTuple):
     """What an encoder makes of pictures.
 
     code: z, `[B, h, w, D]`.
-    beside: the map before it, `[B, 2 h, 2 w, D']`.
+    beside: the map before it, `[B, h', w', D']`.
     """
 
     code: Array
@@ -63,24 +67,29 @@ def attribute_loss(logits: Array, attributes: Array) -> Array:
 
 
 class AttGANEncoder(nn.Module):
-    """Pictures to a code, by convolutions that halve the side.
+    """Pictures to a code, by convolutions that halve the side, or by local ones.
 
     features: channels, from the picture inwards; the last ones are the code's.
+    local: kernels of 3 that keep the side, where a picture is padded by its reflection, so that a place does not know
+        where it is, and read the means of their maps as well.
     axis_name: mapped axis of batch normalization under pmap.
     dtype: compute dtype.
     """
 
     features: Sequence[int]
+    local: bool = False
     axis_name: str | None = None
     dtype: Any = None
 
     @nn.compact
     def __call__(self, x: Array, *, train: bool) -> Encoding:
-        """Map pictures `[B, H, W, C]`, H and W multiples of 2^len(features), to an Encoding."""
+        """Map pictures `[B, H, W, C]`, H and W multiples of 2^len(features) unless it is local, to an Encoding."""
         norm = partial(BatchNorm, axis_name=self.axis_name, dtype=self.dtype)
+        size = {"kernel_size": 3, "padding": "VALID"} if self.local else {"kernel_size": 4, "stride": 2}
         maps = [x]
         for width in self.features:
-            h = Conv(width, kernel_size=4, stride=2, use_bias=False, dtype=self.dtype)(maps[-1])
+            seen = _around(maps[-1]) if self.local else maps[-1]
+            h = Conv(width, use_bias=False, dtype=self.dtype, **size)(seen)
             maps.append(leaky_relu(norm()(h, train=train)))
         return Encoding(code=maps[-1], beside=maps[-2])
 
@@ -90,12 +99,14 @@ class AttGANDecoder(nn.Module):
 
     features: channels of the maps, from the code outwards; each doubles the side, as the picture itself does.
     out_channels: of the pictures.
+    local: work on each place of a local encoder's maps by itself; nothing is doubled.
     axis_name: mapped axis of batch normalization under pmap.
     dtype: compute dtype.
     """
 
     features: Sequence[int]
     out_channels: int
+    local: bool = False
     axis_name: str | None = None
     dtype: Any = None
 
@@ -103,13 +114,13 @@ class AttGANDecoder(nn.Module):
     def __call__(self, encoding: Encoding, attributes: Array, *, train: bool) -> Array:
         """Map an Encoding and attributes `[B, A]`, 0 or 1, to pictures `[B, H, W, out_channels]`."""
         norm = partial(BatchNorm, axis_name=self.axis_name, dtype=self.dtype)
+        up = partial(Conv, kernel_size=1, dtype=self.dtype) if self.local else partial(ConvTranspose, dtype=self.dtype)
         h = _told(encoding.code, attributes)
         for index, width in enumerate(self.features):
-            h = ConvTranspose(width, use_bias=False, dtype=self.dtype)(h)
-            h = jax.nn.relu(norm()(h, train=train))
+            h = jax.nn.relu(norm()(up(width, use_bias=False)(h), train=train))
             if index == 0:
                 h = _told(jnp.concatenate([h, encoding.beside.astype(h.dtype)], axis=-1), attributes)
-        return jnp.tanh(ConvTranspose(self.out_channels, dtype=self.dtype)(h))
+        return jnp.tanh(up(self.out_channels)(h))
 
 
 class AttGANDiscriminator(nn.Module):
@@ -301,3 +312,10 @@ def _told(x: Array, attributes: Array) -> Array:
     """Return maps with a channel for each attribute, -1 or 1 throughout."""
     told = (2 * attributes - 1).astype(x.dtype)[:, None, None, :]
     return jnp.concatenate([x, jnp.broadcast_to(told, (*x.shape[:3], told.shape[-1]))], axis=-1)
+
+
+def _around(x: Array) -> Array:
+    """Return maps with a border of one by reflection, and after them the mean of each over the picture, throughout."""
+    mean = x.mean(axis=(1, 2), keepdims=True)
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    return jnp.concatenate([x, jnp.broadcast_to(mean, x.shape)], axis=-1)

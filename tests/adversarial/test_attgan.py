@@ -153,6 +153,29 @@ def test_the_papers_networks_meet_at_every_size():
     assert shape(AttGANDecoder((6, 5), 3), code, attributes).shape == x.shape
 
 
+def test_local_networks_edit_a_place_by_what_is_near_it_and_by_means():
+    """One pixel of a grey picture is changed: 5 x 5 places see it; all others see the same, wherever they are."""
+    encoder, decoder = AttGANEncoder((3, 4), local=True), AttGANDecoder((4, 3), 1, local=True)
+    grey = np.full((1, 8, 8, 1), 0.3, np.float32)
+    spot = grey.copy()
+    spot[0, 1, 2] = -0.8
+
+    @jax.jit
+    def edits(attributes):
+        code, variables = encoder.init_with_output(KEY, grey, train=False)
+        edit, told = decoder.init_with_output(KEY, code, attributes, train=False)
+        return edit, decoder.apply(told, encoder.apply(variables, spot, train=False), attributes, train=False)
+
+    plain, spotted = (np.asarray(edit)[0, ..., 0] for edit in edits(A[:1]))
+    near = np.zeros((8, 8), bool)
+    near[:4, :5] = True
+    far = spotted[~near]
+    np.testing.assert_allclose(plain, np.full((8, 8), plain[0, 0]), atol=1e-6)
+    np.testing.assert_allclose(far, np.full(far.shape, far[0]), atol=1e-6)
+    assert np.abs(far[0] - plain[0, 0]) > 1e-4, "the means"
+    assert np.median(np.abs(spotted[near] - far[0])) > 1e-4
+
+
 def test_samples_are_edits_to_what_is_asked_for():
     model, variables = small()
     sample = jax.jit(model.sample, static_argnums=2)
