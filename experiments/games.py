@@ -9,7 +9,7 @@
     system                           a model with its optimizers, its data's transform and evaluations
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,6 +46,7 @@ GRADIENT_PENALTIES = {  # weight -> what is added to the loss of a discriminator
 }
 WEIGHT_PENALTIES = {"orthogonal": adversarial.orthogonal_penalty, "off_diagonal": adversarial.off_diagonal_penalty}
 PLAYERS = ("generator", "discriminator")
+PLAYED_BY = {"generate": "generator", "discriminate": "discriminator"}  # updates of several players of a kind
 
 
 def points(config: ConfigDict) -> None:
@@ -119,15 +120,22 @@ def tiny(config: ConfigDict) -> None:
     config.expected.cost = "a few seconds"
 
 
-def choices(config: ConfigDict) -> None:
-    """Set the fields of which losses and regularizers are chosen; weights of 0 are off."""
+def choices(config: ConfigDict, *, loss: str = "non_saturating", consistency: bool = True) -> None:
+    """Set the fields of which losses and regularizers are chosen; weights of 0 are off.
+
+    Args:
+        config: to set them in.
+        loss: the default.
+        consistency: whether what a discriminator judges may be shifted: not where it must fit what is given.
+    """
     model = config.model
-    model.loss = "non_saturating"  # or minimax, least_squares, wasserstein, hinge
+    model.loss = loss  # non_saturating, minimax, least_squares, wasserstein or hinge
     model.a, model.b, model.c = 0.0, 1.0, 1.0  # targets of least_squares: generated, real, the generator's
     model.discriminator_steps = 1  # k of Algorithm 1
     model.clip = 0.0  # the discriminator's weights into [-clip, clip]; 0 for none
     of_weights = [f"{player}_{name}" for player in PLAYERS for name in WEIGHT_PENALTIES]
-    model.regularizers = dict.fromkeys([*GRADIENT_PENALTIES, "consistency", *of_weights], 0.0)
+    names = [*GRADIENT_PENALTIES, *(["consistency"] if consistency else []), *of_weights]
+    model.regularizers = dict.fromkeys(names, 0.0)
 
 
 def players(config: ConfigDict, *, axis_name: str | None = None) -> tuple[nn.Module, nn.Module]:
@@ -155,32 +163,35 @@ def regularizers(model: ConfigDict) -> dict[str, Regularizer]:
     """Return what is added to the discriminator's loss: the penalties whose weight in `model.regularizers` is not 0."""
     weights = model.regularizers
     chosen = {name: make(weights[name]) for name, make in GRADIENT_PENALTIES.items() if weights[name]}
-    if weights.consistency:
+    if weights.get("consistency"):
         augment = shifted if _of_pictures(model) else jittered
         both = {"real_weight": weights.consistency, "fake_weight": weights.consistency}
         chosen["consistency"] = partial(adversarial.consistency_penalty, augment=augment, **both)
     return chosen
 
 
-def options(model: ConfigDict) -> dict[str, Any]:
-    """Return the arguments of `adversarial.gan` that the fields of `choices` name."""
+def options(model: ConfigDict, discriminators: Sequence[str] = PLAYERS[1:]) -> dict[str, Any]:
+    """Return the arguments of a builder, such as `adversarial.gan`, that the fields of `choices` name."""
     generator_loss, discriminator_loss = losses(model)
     return {
         "generator_loss": generator_loss,
         "discriminator_loss": discriminator_loss,
         "discriminator_steps": model.discriminator_steps,
         "regularizers": regularizers(model),
-        "discriminator_after": adversarial.clip_weights("discriminator", model.clip) if model.clip else None,
+        "discriminator_after": adversarial.clip_weights(discriminators, model.clip) if model.clip else None,
     }
 
 
-def penalized(built: GenerativeModel, model: ConfigDict) -> GenerativeModel:
+def penalized(
+    built: GenerativeModel, model: ConfigDict, discriminators: Sequence[str] = PLAYERS[1:]
+) -> GenerativeModel:
     """Return a game with the penalties on weights that the fields of `choices` name.
 
     Its `init` raises where a penalty on gradients meets batch normalization.
     """
     if any(model.regularizers[name] for name in GRADIENT_PENALTIES):
-        built = adversarial.refuse_batch_normalization(built)
+        for name in discriminators:
+            built = adversarial.refuse_batch_normalization(built, name)
     updates = tuple(_with_weight_penalties(update, model.regularizers) for update in built.updates)
     return built._replace(updates=updates)
 
@@ -223,8 +234,8 @@ def jittered(key: Array, x: Array) -> Array:
 
 
 def _with_weight_penalties(update: Any, weights: ConfigDict) -> Any:
-    """Add the penalties on the weights of an update's one player."""
-    (player,) = update.players
+    """Add the penalties on the weights of an update's players."""
+    player = PLAYED_BY.get(update.name, update.name)
     for name, penalty in WEIGHT_PENALTIES.items():
         if weights[f"{player}_{name}"]:
             update = adversarial.penalize_weights(update, name, penalty, weight=weights[f"{player}_{name}"])

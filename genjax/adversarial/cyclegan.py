@@ -17,6 +17,7 @@ Reference: Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Con
 https://arxiv.org/abs/1703.10593
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -24,10 +25,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.adversarial.image_translation import from_gallery, l1_loss, over_patches, require_given
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss, Regularizer, mean_penalties
+from genjax.adversarial.image_translation import from_gallery, l1_loss, mean_score, over_patches, require_given
 from genjax.adversarial.losses import least_squares_discriminator_loss, least_squares_generator_loss
 from genjax.adversarial.players import init_player, run_player, train_player
-from genjax.contract import Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
+from genjax.contract import AfterFn, Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
 
 
 class Pool(NamedTuple):
@@ -48,6 +50,10 @@ class Cycle(NamedTuple):
     cycle_weight: float
     identity_weight: float
     pool_size: int
+    generator_loss: GeneratorLoss
+    discriminator_loss: DiscriminatorLoss
+    adversarial_weight: float
+    regularizers: Mapping[str, Regularizer]
 
 
 def empty_pool(pictures: Array, size: int) -> Pool:
@@ -96,6 +102,12 @@ def cyclegan(
     cycle_weight: float = 10.0,
     identity_weight: float = 0.0,
     pool_size: int = 4,
+    generator_loss: GeneratorLoss = least_squares_generator_loss,
+    discriminator_loss: DiscriminatorLoss = least_squares_discriminator_loss,
+    adversarial_weight: float = 2.0,
+    discriminator_steps: int = 1,
+    regularizers: Mapping[str, Regularizer] | None = None,
+    discriminator_after: AfterFn | None = None,
 ) -> GenerativeModel:
     """Bind two generators and two discriminators of patches into CycleGAN.
 
@@ -107,6 +119,13 @@ def cyclegan(
         cycle_weight: lambda.
         identity_weight: lambda_identity; 0 where the domains have other channels.
         pool_size: P, past fakes a slot: batch size * P of each domain in all; 50 in the paper, with batches of 1.
+        generator_loss: of the scores `[B]` of what was made -> `[B]`; taken as a mean over patches.
+        discriminator_loss: of the scores `[B]` of pictures and of fakes; likewise.
+        adversarial_weight: on generator_loss; 2, as the paper's square is not halved.
+        discriminator_steps: updates of the discriminators after each of the generators.
+        regularizers: name -> a term `[B]` of (critic, pictures, fakes shown, key) that weighs itself, added to each
+            discriminator's loss. The critic is the mean of a picture's scores.
+        discriminator_after: what follows each move of the discriminators, as in `Update.after`.
 
     Returns:
         A model of batch['x'] and batch['y'], with the players 'g_ab', 'g_ba', 'd_a', 'd_b' and the updates 'generate'
@@ -115,12 +134,28 @@ def cyclegan(
 
     Reference: Zhu et al. 2017, sections 3 and 4.
     """
-    game = Cycle({"g_ab": g_ab, "g_ba": g_ba, "d_a": d_a, "d_b": d_b}, cycle_weight, identity_weight, pool_size)
+    game = Cycle(
+        {"g_ab": g_ab, "g_ba": g_ba, "d_a": d_a, "d_b": d_b},
+        cycle_weight,
+        identity_weight,
+        pool_size,
+        generator_loss,
+        discriminator_loss,
+        adversarial_weight,
+        dict(regularizers or {}),
+    )
+    move_discriminators = Update(
+        name="discriminate",
+        players=("d_a", "d_b"),
+        loss=partial(discriminator_objective, game),
+        repeat=discriminator_steps,
+        after=discriminator_after,
+    )
     return GenerativeModel(
         init=partial(init_cycle, game),
         updates=(
             Update("generate", ("g_ab", "g_ba"), partial(generator_objective, game)),
-            Update("discriminate", ("d_a", "d_b"), partial(discriminator_objective, game)),
+            move_discriminators,
         ),
         sample=partial(sample, game),
         methods={"translate": partial(translate, game, "g_ba"), "translate_ab": partial(translate, game, "g_ab")},
@@ -156,8 +191,7 @@ def generator_objective(game: Cycle, variables: Variables, batch: Batch, key: Ar
     x, y = batch["x"], batch["y"]
     run = partial(play, game, variables, key)
     (fake_y, state_ab), (fake_x, state_ba) = run(0, "g_ab", x), run(1, "g_ba", y)
-    # The paper's square is not halved.
-    fools = lambda scores: 2.0 * over_patches(least_squares_generator_loss)(scores).mean()
+    fools = lambda scores: game.adversarial_weight * over_patches(game.generator_loss)(scores).mean()
     metrics = {"adversarial_ab": fools(run(2, "d_b", fake_y)[0]), "adversarial_ba": fools(run(3, "d_a", fake_x)[0])}
     x_again, y_again = run(4, "g_ba", fake_y)[0], run(5, "g_ab", fake_x)[0]
     metrics["cycle"] = l1_loss(x_again, x).mean() + l1_loss(y_again, y).mean()
@@ -183,9 +217,12 @@ def discriminator_objective(
         judge = f"d_{domain}"
         shown, memory[domain] = show_from_pool(pool_keys[index], variables.memory[domain], fakes[domain])
         real_scores, moved[judge] = run(2 + 2 * index, judge, reals[domain])
-        terms = over_patches(least_squares_discriminator_loss)(real_scores, run(3 + 2 * index, judge, shown)[0])
+        terms = over_patches(game.discriminator_loss)(real_scores, run(3 + 2 * index, judge, shown)[0])
+        critic = lambda pictures, judge=judge: mean_score(run(6 + index, judge, pictures)[0])
+        penalties = mean_penalties(game.regularizers, critic, reals[domain], shown, jax.random.fold_in(key, index))
         metrics |= {f"real_{domain}": terms.real.mean(), f"fake_{domain}": terms.fake.mean()}
-        loss = loss + terms.real.mean() + terms.fake.mean()
+        metrics |= {f"{name}_{domain}": penalty for name, penalty in penalties.items()}
+        loss = loss + terms.real.mean() + terms.fake.mean() + sum(penalties.values())
     return loss, Aux({**variables.state, **moved}, metrics, memory)
 
 

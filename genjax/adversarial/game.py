@@ -187,14 +187,21 @@ def arithmetic(
     return generate(game, variables, key, centre + noise.at[0].set(0.0), condition)
 
 
+def mean_penalties(
+    regularizers: Mapping[str, Regularizer], critic: Critic, real: Array, fake: Array, key: Array
+) -> dict[str, Array]:
+    """Return the mean of each regularizer, under its name, with a key of its own."""
+    keys = jax.random.split(key, max(1, len(regularizers)))
+    pairs = zip(regularizers.items(), keys)
+    return {name: regularizer(critic, real, fake, k).mean() for (name, regularizer), k in pairs}
+
+
 def _penalties(game: Game, variables: Variables, batch: Batch, key: Array, fake: Array) -> dict[str, Array]:
     """Return each regularizer's mean; its critic runs as in training and moves no state."""
     state = variables.state["discriminator"]
     run_key, key = jax.random.split(key)
     critic = lambda x: score_in_training(game, variables, state, batch, run_key, x)[0]
-    keys = jax.random.split(key, max(1, len(game.regularizers)))
-    pairs = zip(game.regularizers.items(), keys)
-    return {name: regularizer(critic, batch["x"], fake, k).mean() for (name, regularizer), k in pairs}
+    return mean_penalties(game.regularizers, critic, batch["x"], fake, key)
 
 
 def _told_of(game: Game, batch: Batch) -> tuple[PyTree, ...]:

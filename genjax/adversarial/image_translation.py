@@ -214,6 +214,11 @@ def over_patches(loss: Callable[..., PyTree]) -> Callable[..., PyTree]:
     return averaged
 
 
+def mean_score(scores: Array) -> Array:
+    """Return the mean over each picture's scores `[B, ...]`, `[B]`: a discriminator of patches as penalties see it."""
+    return scores.reshape(scores.shape[0], -1).mean(axis=1)
+
+
 def l1_loss(made: Array, wanted: Array) -> Array:
     """Return the mean absolute difference of pictures.
 

@@ -1,6 +1,6 @@
 """The game of translating pictures whose counterparts are known: x is to be made of what is given, y.
 
-    discriminator   descends  weight * mean of discriminator_loss(D(x, y), D(G(y), y))
+    discriminator   descends  weight * mean of discriminator_loss(D(x, y), D(G(y), y)) + mean of regularizers
     generator       descends  sum of terms(G(y), x) + weight * mean of generator_loss(D(G(y), y))
 
 `Paired` holds what is fixed when a model is built, as `genjax.adversarial.game.Game` does where there are latents; the
@@ -17,10 +17,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss
-from genjax.adversarial.image_translation import from_gallery, require_given
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss, Regularizer, mean_penalties
+from genjax.adversarial.image_translation import from_gallery, mean_score, require_given
 from genjax.adversarial.players import init_player, run_noisy_player, run_player, train_player
-from genjax.contract import Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
+from genjax.contract import AfterFn, Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
 
 Term = Callable[[PyTree, Array, Array], Array]  # frozen arrays, made, x -> [B]; it weighs itself
 
@@ -36,6 +36,7 @@ class Paired(NamedTuple):
     discriminator_loss: DiscriminatorLoss
     generator_weight: float
     discriminator_weight: float
+    regularizers: Mapping[str, Regularizer]
     frozen: Callable[[], PyTree]
 
 
@@ -53,6 +54,9 @@ def paired_translation(
     discriminator_loss: DiscriminatorLoss,
     generator_weight: float = 1.0,
     discriminator_weight: float = 1.0,
+    discriminator_steps: int = 1,
+    regularizers: Mapping[str, Regularizer] | None = None,
+    discriminator_after: AfterFn | None = None,
     given_of: Callable[[Batch], Array] = given_y,
     frozen: Callable[[], PyTree] = dict,
 ) -> GenerativeModel:
@@ -66,6 +70,10 @@ def paired_translation(
         discriminator_loss: of the scores of x and of what was made -> DiscriminatorTerms `[B]`.
         generator_weight: on the generator's adversarial loss.
         discriminator_weight: on the discriminator's.
+        discriminator_steps: updates of the discriminator before each of the generator.
+        regularizers: name -> a term `[B]` of (critic, x, made, key) that weighs itself, added to the discriminator's
+            loss. The critic is the mean of a picture's scores, as a function of the picture, what is given fixed.
+        discriminator_after: what follows each move of the discriminator, as in `Update.after`.
         given_of: batch -> what x is to be made of.
         frozen: () -> arrays that the terms read; `init` puts them into the state.
 
@@ -82,14 +90,19 @@ def paired_translation(
         discriminator_loss,
         generator_weight,
         discriminator_weight,
+        dict(regularizers or {}),
         frozen,
+    )
+    move_discriminator = Update(
+        name="discriminator",
+        players=("discriminator",),
+        loss=partial(discriminator_objective, game),
+        repeat=discriminator_steps,
+        after=discriminator_after,
     )
     return GenerativeModel(
         init=partial(init_paired, game),
-        updates=(
-            Update("discriminator", ("discriminator",), partial(discriminator_objective, game)),
-            Update("generator", ("generator",), partial(generator_objective, game)),
-        ),
+        updates=(move_discriminator, Update("generator", ("generator",), partial(generator_objective, game))),
         sample=partial(sample, game),
         methods={"translate": partial(translate, game), "score": partial(score, game)},
     )
@@ -121,18 +134,20 @@ def make_in_training(game: Paired, variables: Variables, key: Array, given: Arra
 def discriminator_objective(
     game: Paired, variables: Variables, batch: Batch, key: Array, step: Array
 ) -> tuple[Array, Aux]:
-    """Return the weighted mean of the discriminator's loss: a LossFn for the player 'discriminator'."""
+    """Return the weighted mean of the discriminator's loss and its regularizers: a LossFn for 'discriminator'."""
     del step
     make_key, real_key, fake_key = jax.random.split(key, 3)
     given = game.given_of(batch)
     made, _ = make_in_training(game, variables, make_key, given)
-    params, state = variables.params["discriminator"], variables.state["discriminator"]
-    real_scores, state = train_player(game.discriminator, params, state, real_key, batch["x"], given)
+    params, kept = variables.params["discriminator"], variables.state["discriminator"]
+    real_scores, state = train_player(game.discriminator, params, kept, real_key, batch["x"], given)
     fake_scores, state = train_player(game.discriminator, params, state, fake_key, made, given)
     terms = game.discriminator_loss(real_scores, fake_scores)
     metrics = {"real": terms.real.mean(), "fake": terms.fake.mean()}
-    loss = game.discriminator_weight * (metrics["real"] + metrics["fake"])
-    return loss, Aux({**variables.state, "discriminator": state}, metrics)
+    critic = lambda x: mean_score(train_player(game.discriminator, params, kept, real_key, x, given)[0])
+    penalties = mean_penalties(game.regularizers, critic, batch["x"], made, jax.random.fold_in(key, 3))
+    loss = game.discriminator_weight * (metrics["real"] + metrics["fake"]) + sum(penalties.values())
+    return loss, Aux({**variables.state, "discriminator": state}, metrics | penalties)
 
 
 def generator_objective(game: Paired, variables: Variables, batch: Batch, key: Array, step: Array) -> tuple[Array, Aux]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import flax.linen as nn
 
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss
 from genjax.adversarial.image_translation import l1_loss, over_patches
 from genjax.adversarial.losses import gan_discriminator_loss, non_saturating_generator_loss
 from genjax.adversarial.paired_game import paired_translation
@@ -31,7 +32,13 @@ def weighted_l1(frozen: PyTree, made: Array, x: Array, *, weight: float) -> Arra
 
 
 def pix2pix(
-    generator: nn.Module, discriminator: nn.Module, *, l1_weight: float = 100.0, **options: Any
+    generator: nn.Module,
+    discriminator: nn.Module,
+    *,
+    l1_weight: float = 100.0,
+    generator_loss: GeneratorLoss = non_saturating_generator_loss,
+    discriminator_loss: DiscriminatorLoss = gan_discriminator_loss,
+    **options: Any,
 ) -> GenerativeModel:
     """Bind a generator and a discriminator of patches into pix2pix.
 
@@ -39,7 +46,10 @@ def pix2pix(
         generator: as `UNetGenerator`: (given, train=) -> pictures in [-1, 1] like batch['x'].
         discriminator: as `PatchGAN`: (x, given, train=) -> scores `[B, h, w]`.
         l1_weight: lambda.
-        options: further arguments of `paired_translation`, such as `given_of`; batch['y'] is given unless it is there.
+        generator_loss: of the scores `[B]` of what was made -> `[B]`; taken as a mean over patches.
+        discriminator_loss: of the scores `[B]` of x and of what was made; likewise.
+        options: further arguments of `paired_translation`, such as `given_of` and `regularizers`; batch['y'] is given
+            unless it is there.
 
     Returns:
         A model as `paired_translation` makes it: `sample` with pictures as `condition`, `translate`, `score`.
@@ -50,8 +60,8 @@ def pix2pix(
         generator,
         discriminator,
         terms={"l1": partial(weighted_l1, weight=l1_weight)},
-        generator_loss=over_patches(non_saturating_generator_loss),
-        discriminator_loss=over_patches(gan_discriminator_loss),
+        generator_loss=over_patches(generator_loss),
+        discriminator_loss=over_patches(discriminator_loss),
         discriminator_weight=0.5,
         **options,
     )

@@ -27,7 +27,7 @@ Zhao et al. 2020, "Improved Consistency Regularization for GANs", https://arxiv.
 Image Quality of StyleGAN", https://arxiv.org/abs/1912.04958
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import chex
 import jax
@@ -230,11 +230,11 @@ def penalize_weights(update: Update, name: str, penalty: Callable[[PyTree], Arra
     return update._replace(loss=loss)
 
 
-def clip_weights(player: str, bound: float) -> AfterFn:
-    """Return what clips all parameters of a player into [-bound, bound], for `Update.after`.
+def clip_weights(players: str | Sequence[str], bound: float) -> AfterFn:
+    """Return what clips all parameters of one or more players into [-bound, bound], for `Update.after`.
 
     Args:
-        player: its name in `Variables.params`.
+        players: their names in `Variables.params`, or the one's.
         bound: c > 0.
 
     Raises:
@@ -245,8 +245,11 @@ def clip_weights(player: str, bound: float) -> AfterFn:
     if not bound > 0:
         raise ValueError(f"Weights are clipped into [-bound, bound] with a positive bound, not {bound}.")
 
+    names = (players,) if isinstance(players, str) else tuple(players)
+
     def after(params: Mapping[str, PyTree], state: PyTree) -> tuple[Mapping[str, PyTree], PyTree]:
-        return {**params, player: jax.tree.map(lambda p: jnp.clip(p, -bound, bound), params[player])}, state
+        clipped = {name: jax.tree.map(lambda p: jnp.clip(p, -bound, bound), params[name]) for name in names}
+        return {**params, **clipped}, state
 
     return after
 

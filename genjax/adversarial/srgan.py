@@ -28,6 +28,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss
 from genjax.adversarial.image_translation import leaky_relu
 from genjax.adversarial.losses import gan_discriminator_loss, non_saturating_generator_loss
 from genjax.adversarial.paired_game import Term, paired_translation
@@ -180,6 +181,9 @@ def srgan(
     content: Mapping[str, Term],
     frozen: Callable[[], PyTree] = dict,
     adversarial_weight: float = 1e-3,
+    generator_loss: GeneratorLoss = non_saturating_generator_loss,
+    discriminator_loss: DiscriminatorLoss = gan_discriminator_loss,
+    **options: Any,
 ) -> GenerativeModel:
     """Bind a network that enlarges and a discriminator into SRGAN.
 
@@ -189,7 +193,10 @@ def srgan(
         doublings: of the side.
         content: name -> (frozen arrays, made, x) -> `[B]`, terms that weigh themselves.
         frozen: () -> arrays that the terms read, such as the weights of phi; `init` puts them into the state.
-        adversarial_weight: on -log D(G).
+        adversarial_weight: on the generator's adversarial loss.
+        generator_loss: of the scores of what was made; the paper's is -log D.
+        discriminator_loss: of the scores of pictures and of what was made.
+        options: further arguments of `paired_translation`, such as `regularizers`.
 
     Returns:
         A model as `paired_translation` makes it, in which the low resolution of batch['x'] is given: `sample` with
@@ -205,11 +212,12 @@ def srgan(
         generator,
         discriminator,
         terms=content,
-        generator_loss=non_saturating_generator_loss,
-        discriminator_loss=gan_discriminator_loss,
+        generator_loss=generator_loss,
+        discriminator_loss=discriminator_loss,
         generator_weight=adversarial_weight,
         given_of=given_of,
         frozen=frozen,
+        **options,
     )
 
 

@@ -7,7 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from genjax.adversarial import PatchGAN, Pool, ResidualGenerator, cyclegan, show_from_pool
+from genjax.adversarial import (
+    PatchGAN,
+    Pool,
+    ResidualGenerator,
+    cyclegan,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+    r2_penalty,
+    show_from_pool,
+)
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -71,6 +80,20 @@ def test_objectives_are_those_of_the_paper():
     np.testing.assert_allclose(aux.memory["a"].pictures[:, 0], 3 * y, rtol=1e-6)
     np.testing.assert_allclose(aux.memory["b"].pictures[:, 0], 0.5 * x, rtol=1e-6)
     np.testing.assert_array_equal(aux.memory["a"].filled, 1)
+
+
+def test_another_loss_and_a_penalty_are_played():
+    """Hinge with R2: the mean score's gradient by each of 16 pixels is w / 16."""
+    losses = {"generator_loss": hinge_generator_loss, "discriminator_loss": hinge_discriminator_loss}
+    options = {"adversarial_weight": 1.0, "cycle_weight": 0.0, "regularizers": {"r2": r2_penalty}}
+    model = cyclegan(Linear(0.5), Linear(3.0), Pixels(2.0), Pixels(-1.0), **losses, **options)
+    x, y = np.asarray(BATCH["x"], np.float64), np.asarray(BATCH["y"], np.float64)
+    (make, _), (judge, aux) = losses_of(model)
+    np.testing.assert_allclose(make, np.mean(0.5 * x) - np.mean(2 * 3 * y), rtol=1e-4, atol=1e-6)
+    hinge = lambda real, fake: np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean()
+    of_a, of_b = 5 * 16 * (2 / 16) ** 2, 5 * 16 * (1 / 16) ** 2
+    np.testing.assert_allclose([aux.metrics["r2_a"], aux.metrics["r2_b"]], [of_a, of_b], rtol=1e-5)
+    np.testing.assert_allclose(judge, hinge(2 * x, 6 * y) + hinge(-y, -0.5 * x) + of_a + of_b, rtol=1e-5)
 
 
 def test_a_pool_shows_new_or_past_fakes_and_keeps_what_was_traded_in():

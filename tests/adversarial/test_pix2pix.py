@@ -7,7 +7,14 @@ import jax
 import numpy as np
 import pytest
 
-from genjax.adversarial import PatchGAN, UNetGenerator, pix2pix
+from genjax.adversarial import (
+    PatchGAN,
+    UNetGenerator,
+    pix2pix,
+    r1_penalty,
+    wasserstein_discriminator_loss,
+    wasserstein_generator_loss,
+)
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
@@ -48,6 +55,23 @@ def test_objectives_are_those_of_the_paper():
     np.testing.assert_allclose(judged, -0.5 * (np.log(real).mean() + np.log(1 - fake).mean()), rtol=1e-5)
     np.testing.assert_allclose(value, -np.log(fake).mean() + 7 * np.abs(0.5 * y - x).mean(), rtol=1e-5)
     np.testing.assert_allclose(aux.metrics["l1"], 7 * np.abs(0.5 * y - x).mean(), rtol=1e-5)
+
+
+def test_another_loss_and_a_penalty_are_played():
+    """Wasserstein with R1: the mean score's gradient by a pixel is w y / 16."""
+    losses = {"generator_loss": wasserstein_generator_loss, "discriminator_loss": wasserstein_discriminator_loss}
+    model = pix2pix(Scaled(), Matched(), l1_weight=0.0, regularizers={"r1": r1_penalty}, **losses)
+
+    @jax.jit
+    def values(batch):
+        variables = model.init(KEY, batch)
+        return [update.loss(variables, batch, KEY, 0)[0] for update in model.updates]
+
+    judged, made = values(BATCH)
+    x, y = np.asarray(BATCH["x"], np.float64)[..., 0], np.asarray(BATCH["y"], np.float64)[..., 0]
+    r1 = 5 * np.mean(np.sum((2 * y / 16) ** 2, axis=(1, 2)))
+    np.testing.assert_allclose(judged, 0.5 * (np.mean(2 * 0.5 * y * y) - np.mean(2 * x * y)) + r1, rtol=1e-5)
+    np.testing.assert_allclose(made, -np.mean(2 * 0.5 * y * y), rtol=1e-5)
 
 
 @functools.cache

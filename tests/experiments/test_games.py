@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import games
-from experiments.configs.adversarial import biggan, cgan, dcgan, sagan, sngan
+from experiments.configs.adversarial import biggan, cgan, cyclegan, dcgan, pix2pix, sagan, sngan, srgan
 from experiments.configs.common import base
 from genjax.errors import UserError
 
@@ -80,6 +80,38 @@ def test_configs_of_other_networks_have_the_same_fields(module, monkeypatch):
     assert {*on_gradients, "consistency", *games.WEIGHT_PENALTIES} <= critic
     assert set(games.WEIGHT_PENALTIES) <= generator
     assert played == {"generator", "discriminator"} and built.updates[0].after is not None
+
+
+@pytest.mark.parametrize("module", [pix2pix, cyclegan, srgan])
+def test_configs_of_translations_have_them_too(module, monkeypatch):
+    played = set()
+
+    def noted(name):
+        return lambda loss: lambda *scores: played.add(name) or loss(*scores)
+
+    _, hinges = games.losses(config_of(loss="hinge").model)
+    pair = noted("generator")(lambda scores: -scores), noted("discriminator")(hinges)
+    monkeypatch.setitem(games.LOSSES, "noted", lambda model: pair)
+    config = module.get_config("tiny")
+    assert not any(config.model.regularizers.values()) and not config.model.clip
+    config.model.update({"loss": "noted", "clip": 0.1, "discriminator_steps": 3})
+    on_gradients = () if module is srgan else tuple(games.GRADIENT_PENALTIES)
+    on_weights = [name for name in config.model.regularizers if name.partition("_")[2] in games.WEIGHT_PENALTIES]
+    config.model.regularizers.update(dict.fromkeys((*on_gradients, *on_weights), 0.5))
+    built = module.build(config).model
+    pictures = jax.ShapeDtypeStruct((3, 8, 8, 1), jnp.float32)
+    batch, key = {"x": pictures, "y": pictures}, jax.eval_shape(lambda: jax.random.key(0))
+    variables = jax.eval_shape(built.init, key, batch)
+    told = {update.name: jax.eval_shape(update.loss, variables, batch, key, 0)[1] for update in built.updates}
+    metrics = {name: set(aux.metrics) for name, aux in told.items()}
+    of_each = [f"{name}_{domain}" for name in on_gradients for domain in "ab"] if module is cyclegan else on_gradients
+    judge, make = ("discriminate", "generate") if module is cyclegan else ("discriminator", "generator")
+    assert {*of_each, *games.WEIGHT_PENALTIES} <= metrics[judge] and set(games.WEIGHT_PENALTIES) <= metrics[make]
+    (update,) = (update for update in built.updates if update.name == judge)
+    assert played == {"generator", "discriminator"} and update.repeat == 3
+    params, _ = update.after({name: {"w": jnp.ones(2)} for name in variables.params}, {})
+    clipped = {name for name, own in params.items() if own["w"].max() < 0.5}
+    assert clipped == set(update.players)
 
 
 def test_a_name_of_a_loss_is_that_loss():

@@ -4,6 +4,9 @@ Samples are pictures of A, made of pictures of B. The true map between the embed
 translations are compared with it. Nothing in the loss asks for that map: any one-to-one map of the domains is as good. It
 is found by generators that see few pixels at a time, and is not where they see whole digits ('wide').
 
+Any loss and any regularizer but consistency may be played with these networks, by the fields of
+`experiments.games.choices`.
+
 Variants:
     ''        digits (A) and negatives of other digits (B).
     wide      the same by generators that see 8 x 8 pixels.
@@ -21,7 +24,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import raster, translations
+from experiments import games, raster, translations
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.training.system import EvalContext, System
@@ -58,6 +61,8 @@ def _default(config: ConfigDict) -> None:
     config.model.patch_kernel = 3
     config.model.cycle_weight = 10.0
     config.model.identity_weight = 0.0
+    config.model.adversarial_weight = 2.0  # on the generators' loss: the paper's square is not halved
+    games.choices(config, loss="least_squares", consistency=False)
     config.model.pool_size = 4  # past fakes a slot: 64 of each domain
 
     config.expected.result = (
@@ -132,13 +137,17 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     )
     patches = tuple(model.patch_features), tuple(model.patch_strides), model.patch_kernel
     discriminators = (adversarial.PatchGAN(*patches, dtype=dtype) for _ in range(2))
-    bound = adversarial.cyclegan(
+    judges = ("d_a", "d_b")
+    played = adversarial.cyclegan(
         *generators,
         *discriminators,
         cycle_weight=model.cycle_weight,
         identity_weight=model.identity_weight,
         pool_size=model.pool_size,
+        adversarial_weight=model.adversarial_weight,
+        **games.options(model, judges),
     )
+    bound = games.penalized(played, model, judges)
     ways, known = bound.methods, not config.data.name.startswith("folder_domains")
     by_the_true_map = {
         "b_to_a": translations.translation_errors,

@@ -1,5 +1,8 @@
 """pix2pix (Isola et al. 2017): digits of their edges, and a user's own pairs of pictures.
 
+Any loss and any regularizer but consistency may be played with these networks, by the fields of
+`experiments.games.choices`.
+
 Variants:
     ''        8 x 8 digits of their edges.
     coloured  digits of what they are in orange on navy blue.
@@ -12,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import raster, translations
+from experiments import games, raster, translations
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.training.system import System
@@ -46,6 +49,7 @@ def _default(config: ConfigDict) -> None:
     config.model.patch_strides = (1, 1)  # with kernels of 3: patches of 7 x 7
     config.model.patch_kernel = 3
     config.model.l1_weight = 100.0
+    games.choices(config, consistency=False)
 
     config.expected.result = "test split: L1 0.084 of the range, PSNR 16.8 dB (mean training picture 0.194, 11.4), class kept 0.87 (truth 0.997)"
     config.expected.cost = "4 minutes on one core, beside other work"
@@ -101,7 +105,8 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     generator = adversarial.UNetGenerator(tuple(model.features), model.channels, model.dropout, dtype)
     patches = tuple(model.patch_features), tuple(model.patch_strides), model.patch_kernel
     discriminator = adversarial.PatchGAN(*patches, dtype=dtype)
-    bound = adversarial.pix2pix(generator, discriminator, l1_weight=model.l1_weight)
+    played = adversarial.pix2pix(generator, discriminator, l1_weight=model.l1_weight, **games.options(model))
+    bound = games.penalized(played, model)
     adam = optax.adam(train.learning_rate, b1=train.adam_b1)
     return System(
         model=bound,

@@ -1,6 +1,8 @@
 """SRGAN (Ledig et al. 2017): digits from 4 x 4 to 8 x 8, photographs from 8 x 8 to 16 x 16.
 
-The features of the content are those of a classifier that this project trains, in its last convolution.
+Any loss and any regularizer but consistency may be played, by the fields of `experiments.games.choices`; penalties on
+gradients refuse the discriminator's batch normalization. The features of the content are those of a classifier trained
+here, in its last convolution.
 
 Variants:
     ''        8 x 8 digits.
@@ -18,7 +20,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations, raster, translations
+from experiments import evaluations, games, raster, translations
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax import evaluation as metrics
@@ -63,6 +65,7 @@ def _default(config: ConfigDict) -> None:
     config.model.feature_weight = 0.006  # the paper's, for features over 12.75
     config.model.perceptual = "digits_classifier"  # mnist_classifier, untrained or none
     config.model.adversarial_weight = 1e-2  # the paper: 1e-3, beside features alone
+    games.choices(config, consistency=False)
 
     config.expected.result = "test split: PSNR 19.8 dB (bicubic 13.5), class kept 0.956 (0.725, truth 0.997), sharpness 0.89 (0.07, truth 1.03)"
     config.expected.cost = "90 s on one core, beside other work"
@@ -114,7 +117,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     model, train, dtype = config.model, config.train, jnp.dtype(config.train.precision)
     content, frozen = _content(config)
     shape = model.features, model.blocks, model.doublings, model.outer_kernel
-    bound = adversarial.srgan(
+    played = adversarial.srgan(
         adversarial.SRGANGenerator(model.channels, *shape, axis_name, dtype),
         adversarial.SRGANDiscriminator(
             tuple(model.discriminator_features), model.discriminator_hidden, axis_name, dtype
@@ -123,7 +126,9 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         content=content,
         frozen=frozen,
         adversarial_weight=model.adversarial_weight,
+        **games.options(model),
     )
+    bound = games.penalized(played, model)
 
     def preview(variables: Variables, key: Array, num: int) -> Array:
         """Return rows of low resolution, bicubic interpolation, what is made, and the truth."""
