@@ -57,7 +57,7 @@ def _default(config: ConfigDict) -> None:
     config.expected.result = (
         "classifier-FID (ours) 22.6 on digits (floor 3.9), precision 0.80, recall 0.56; most are readable"
     )
-    config.expected.cost = "5 minutes of a CPU core shared with others"
+    config.expected.cost = "2 minutes of a CPU core"
 
 
 def _toy2d(config: ConfigDict) -> None:

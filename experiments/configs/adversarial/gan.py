@@ -66,7 +66,7 @@ def _grid(config: ConfigDict) -> None:
     config.train.steps = 5_000
     config.model.regularizers.r1 = 3e-2  # as of the ring, at four times its scale
     config.expected.result = "seeds 0, 1, 2: 25, 22, 25 of 25 modes; 46.7, 47.4, 67.0 % within 3 standard deviations"
-    config.expected.cost = "a minute of a CPU core shared with others"
+    config.expected.cost = "30 s of a CPU core"
 
 
 def _narrow(config: ConfigDict) -> None:
