@@ -9,16 +9,19 @@ finds nothing to shard; one config of each family is compiled under it all the s
 import functools
 import logging
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
+from unittest import mock
 
 import jax
+import jax.extend
 import numpy as np
 
 from experiments import cli
 from genjax.data import open_source
 from genjax.training import lifting
 from genjax.training.state import TrainState, init_state
-from genjax.training.step import StepOptions, largest_repeat
+from genjax.training.step import StepOptions, largest_repeat, make_step
 
 CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "experiments" / "configs").glob("*/*.py"))
 CONFIGS = [path for path in CONFIGS if path.name != "__init__.py"]
@@ -49,17 +52,17 @@ def case(path: pathlib.Path) -> Case:
     """Build a config's tiny variant."""
     module = cli.load_module(path)
     config = module.get_config("tiny").lock()
-    system = module.build(config, axis_name=None)
+    system = system_key(module.build(config, axis_name=None))
     source = open_source(config.data.name, config.data.split, config.data.dir)
     repeat, size = largest_repeat(system), config.data.batch_size
     index = np.arange(STEPS * repeat * size) % len(source)
     stored = source.fetch(index.reshape(STEPS, repeat, size))
     options = StepOptions(ema_decay=0.9)
-    initial = jax.device_get(jax.jit(init_state, static_argnums=(0, 1))(system_key(system), True, SEED, first(stored), {}))
+    initial = jax.device_get(jax.jit(init_state, static_argnums=(0, 1))(system, True, SEED, first(stored), {}))
     return Case(config, module, system, options, stored, initial)
 
 
-class system_key:  # noqa: N801  (a static argument of jit must hash by identity)
+class system_key:  # noqa: N801  (what jit and caches are told by must hash by identity)
     """A system that hashes by identity."""
 
     def __init__(self, system: Any):
@@ -117,9 +120,29 @@ def lift(c: Case, parallel: str) -> lifting.Lifted:
     """Lift a case's system."""
     if parallel == "pmap":
         return lifting.lift_pmap(c.module.build(c.config, axis_name=lifting.AXIS), c.options)
-    if parallel == "jit":
-        return lifting.lift_jit(c.system, c.options)
-    return lifting.lift_sharded(c.system, c.options, fsdp=parallel == "fsdp")
+    with mock.patch.object(lifting, "make_step", shared_step):
+        if parallel == "jit":
+            return lifting.lift_jit(c.system, c.options)
+        return lifting.lift_sharded(c.system, c.options, fsdp=parallel == "fsdp")
+
+
+def shared_step(system: system_key, options: StepOptions) -> Callable:
+    """Return the step of `make_step`, traced once for all meshes: under each, its one scan is all there is to trace."""
+
+    def step(state: TrainState, batches: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
+        leaves, structure = jax.tree.flatten((state, batches))
+        shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype, weak_type=x.weak_type) for x in leaves)
+        traced, out = traced_step(system, options, structure, shapes)
+        return out.unflatten(traced(*leaves))
+
+    return step
+
+
+@functools.lru_cache(maxsize=1)
+def traced_step(system: system_key, options: StepOptions, structure: Any, shapes: tuple) -> tuple[Callable, Any]:
+    """Return the traced step as a function of leaves, and the structure of what it returns."""
+    jaxpr, out = jax.make_jaxpr(make_step(system, options), return_shape=True)(*structure.unflatten(shapes))
+    return jax.extend.core.jaxpr_as_fun(jaxpr), jax.tree.structure(out)
 
 
 def place(lifted: lifting.Lifted, target: TrainState, initial: TrainState) -> TrainState:
