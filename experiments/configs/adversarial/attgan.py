@@ -41,7 +41,7 @@ def _default(config: ConfigDict) -> None:
     config.train.log_every = 250
     config.train.checkpoint_every = 3_000
     config.train.ema_decay = 0.998
-    config.train.learning_rate = 3e-4  # of all players, falling to 0 in the second half
+    config.train.learning_rate = 1e-3  # of all players, falling to 0 in the second half
     config.train.adam_b1 = 0.5
     config.sample.num = 81
 
@@ -68,6 +68,7 @@ def _default(config: ConfigDict) -> None:
 
 
 def _wide(config: ConfigDict) -> None:
+    config.train.learning_rate = 3e-4
     config.model.encoder_features = (32, 64, 128)
     config.model.decoder_features = (128, 64)  # one fewer
     config.model.local = False
