@@ -11,8 +11,9 @@ STEPS = 600
 
 def test_killed_and_preempted_runs_resume_to_the_bit(tmp_path):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    arguments = (f"--config.train.steps={STEPS}", "--config.train.checkpoint_every=20", "--config.train.keep=3")
-    uninterrupted = train(whole, *arguments)
+    arguments = (f"--config.train.steps={STEPS}", "--config.train.keep=3")
+    uninterrupted = train(whole, *arguments, f"--config.train.checkpoint_every={STEPS}")
+    arguments += ("--config.train.checkpoint_every=20",)
 
     checkpoints = lambda: sorted(int(p.name) for p in (broken / "checkpoints").glob("*") if p.name.isdigit())
     lines = lambda: (broken / "metrics.jsonl").read_bytes().count(b"\n") if (broken / "metrics.jsonl").exists() else 0
