@@ -49,8 +49,8 @@ def _default(config: ConfigDict) -> None:
 def _toy2d(config: ConfigDict) -> None:
     games.points(config)
     config.train.learning_rate = 5e-4
-    # By -1, 1, 0 (eq. 8) the generator asks for scores of 0 alone. Once half of the modes have all samples, the best scores
-    # are -1/3 there and 1 at the rest: on its way from one to the other it passes 0, and stays.
+    # By -1, 1, 0 (eq. 8) the generator asks for scores of 0 alone. Once half of the modes have all samples, the best
+    # scores are -1/3 there and 1 at the rest: on its way from one to the other it passes 0, and stays.
     config.expected.result = "not measured"
     config.expected.cost = "not measured"
 
