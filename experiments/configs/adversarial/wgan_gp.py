@@ -59,8 +59,8 @@ def _toy2d(config: ConfigDict) -> None:
     config.train.steps = 4_000
     config.train.learning_rate = 5e-4
     config.model.penalty_weight = 0.1  # the authors' program has this for points
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "8 of 8 modes, 96.0 % of samples within 3 standard deviations; 2-Wasserstein 0.22, floor 0.16"
+    config.expected.cost = "77 s of one CPU core"
 
 
 def _ring(config: ConfigDict) -> None:
@@ -76,6 +76,8 @@ def _ring(config: ConfigDict) -> None:
 def _grid(config: ConfigDict) -> None:
     _toy2d(config)
     config.data.name = "toy2d/grid_of_25"
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
 
 
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
