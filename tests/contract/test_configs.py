@@ -9,7 +9,7 @@ from jax.extend.core import jaxprs_in_params
 from genjax.training.checkpoint import Checkpoints
 from genjax.training.state import init_state, variables_of
 from genjax.training.step import lazy_updates
-from tests.contract.cases import CONFIGS, IDS, LIFTINGS, SEED, SHARDED_TOO, STEPS, case, first, run
+from tests.contract.cases import CONFIGS, IDS, LIFTINGS, SEED, STEPS, STILL, case, first, run
 
 # A config's tests share a worker, and with it what has been compiled.
 GROUPS = {path: pytest.mark.xdist_group(name) for path, name in zip(CONFIGS, IDS)}
@@ -17,14 +17,18 @@ NAMES = dict(zip(CONFIGS, IDS))
 
 
 def under(*liftings):
-    """Return the mark of a test of every config under liftings, and with SHARDED_TOO under one more."""
-    pairs = [(path, lifting) for path in CONFIGS for lifting in liftings]
-    pairs += [(path, "sharded") for path in SHARDED_TOO]
+    """Return the mark of a test of the configs that run under each of these liftings."""
+    pairs = [(path, lifting) for lifting in liftings for path in LIFTINGS[lifting]]
     cases = [pytest.param(path, lifting, marks=GROUPS[path], id=f"{lifting}-{NAMES[path]}") for path, lifting in pairs]
     return pytest.mark.parametrize("path, parallel", cases)
 
 
-every_config = pytest.mark.parametrize("path", [pytest.param(p, marks=GROUPS[p], id=NAMES[p]) for p in CONFIGS])
+def of(paths):
+    """Return the mark of a test of these configs."""
+    return pytest.mark.parametrize("path", [pytest.param(path, marks=GROUPS[path], id=NAMES[path]) for path in paths])
+
+
+every_config = of(CONFIGS)
 
 
 def abstract(tree):
@@ -98,7 +102,7 @@ def test_structure_dtype_and_layout_are_kept(path, parallel):
         assert all(jax.tree.leaves(kept))
 
 
-@under("fsdp")
+@under("fsdp", "sharded")
 def test_eight_devices_are_one(path, parallel):
     one, eight = run(path, "jit"), run(path, parallel)
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5)
@@ -107,12 +111,18 @@ def test_eight_devices_are_one(path, parallel):
     jax.tree.map(close, eight.states[0].state, one.states[0].state)
 
 
-@every_config
-def test_replicas_are_equal_under_pmap(path):
-    state = run(path, "pmap").live._replace(memory=())
+@under("pmap")
+def test_replicas_are_equal_under_pmap(path, parallel):
+    state = run(path, parallel).live._replace(memory=())
     for leaf in jax.tree.leaves(state):
         replicas = np.asarray(leaf)
         np.testing.assert_array_equal(replicas, np.broadcast_to(replicas[:1], replicas.shape))
+
+
+@of(STILL)
+def test_no_state_moves(path):
+    c = case(path)
+    jax.tree.map(np.testing.assert_array_equal, c.initial.state, run(path, "jit").states[-1].state)
 
 
 @every_config
