@@ -51,8 +51,8 @@ def _toy2d(config: ConfigDict) -> None:
     config.train.learning_rate = 5e-4
     # By -1, 1, 0 (eq. 8) the generator asks for scores of 0 alone. Once half of the modes have all samples, the best
     # scores are -1/3 there and 1 at the rest: on its way from one to the other it passes 0, and stays.
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "8 of 8 modes, 98.2 % within 3 standard deviations; 2-Wasserstein 0.264 (floor 0.160)"
+    config.expected.cost = "76 s on one core, beside other work"
 
 
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:

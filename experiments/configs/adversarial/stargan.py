@@ -86,8 +86,11 @@ def _rotations(config: ConfigDict) -> None:
     config.model.features = (32, 64)
     config.model.blocks = 2
     config.model.outer_kernel = 3
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = (
+        "test split: 67.7 % nearest to the rotation asked for, but class kept 0.11; PSNR 8.5 dB by the true edit: "
+        "turned digits, of other digits"
+    )
+    config.expected.cost = "3 minutes on one core, beside other work"
 
 
 def _tiny(config: ConfigDict) -> None:
