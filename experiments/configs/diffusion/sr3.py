@@ -60,6 +60,10 @@ def get_config(variant: str = "") -> ConfigDict:
         config.data.test_split = "test[:500]"
         config.train.steps = 5_000
         config.model.factor = 4
+        config.expected.result = (
+            "PSNR 18.1 dB on 500 test pictures (bicubic 14.6, mean of 8 samples 20.9); class kept 0.94 (bicubic 0.79)"
+        )
+        config.expected.cost = "26 minutes on a CPU core, 6 more for the figures"
     if variant == "tiny":
         denoisers.tiny_pictures(config)
         config.model.levels = 256  # so fine that three steps of training show in samples
