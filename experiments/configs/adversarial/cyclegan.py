@@ -86,8 +86,8 @@ def _coloured(config: ConfigDict) -> None:
     config.data.name = "domains/coloured"
     config.model.channels = (1, 3)
     config.expected.result = (
-        "test split, B to A: PSNR 26.4 dB by the true map, class kept 0.992 (truth 0.997); A to B 27.5 dB; there and back 31.4 "
-        "dB"
+        "test split, B to A: PSNR 26.4 dB by the true map, class kept 0.992 (truth 0.997); A to B 27.5 dB; there and back "
+        "31.4 dB"
     )
     config.expected.cost = "2 minutes on one core, beside other work"
 
