@@ -137,13 +137,14 @@ def metrogan(
     game = Paired(
         generator,
         discriminator,
-        given_y,
-        {},
-        _over_scores(least_squares_generator_loss),
-        _over_scores(least_squares_discriminator_loss),
-        1.0,
-        1.0,
-        dict,
+        given_of=given_y,
+        terms={},
+        generator_loss=_over_scores(least_squares_generator_loss),
+        discriminator_loss=_over_scores(least_squares_discriminator_loss),
+        generator_weight=1.0,
+        discriminator_weight=1.0,
+        regularizers={},
+        frozen=dict,
     )
 
     def discriminator_objective(variables: Variables, batch: Batch, key: Array, step: Array) -> tuple[Array, Aux]:

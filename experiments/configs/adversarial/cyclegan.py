@@ -93,6 +93,7 @@ def _coloured(config: ConfigDict) -> None:
 
 
 def _rotated(config: ConfigDict) -> None:
+    _wide(config)  # who turns a digit has to see it
     config.data.name = "domains/rotated"
     config.expected.result = "not measured"
     config.expected.cost = "not measured"
