@@ -57,8 +57,8 @@ def _default(config: ConfigDict) -> None:
 
 def _coloured(config: ConfigDict) -> None:
     config.data.name = "pairs/coloured"
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "test split: L1 0.023 of the range, PSNR 29.2 dB, class kept 0.99 (truth 0.997)"
+    config.expected.cost = "2 minutes on one core, beside other work"
 
 
 def _mnist(config: ConfigDict) -> None:

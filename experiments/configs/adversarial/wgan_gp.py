@@ -76,8 +76,8 @@ def _ring(config: ConfigDict) -> None:
 def _grid(config: ConfigDict) -> None:
     _toy2d(config)
     config.data.name = "toy2d/grid_of_25"
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "22 of 25 modes, 8.8 % within 3 standard deviations; 2-Wasserstein 0.725 (floor 0.624)"
+    config.expected.cost = "70 s on one core, beside other work"
 
 
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
