@@ -66,8 +66,8 @@ def _toy2d(config: ConfigDict) -> None:
     config.train.generator_rate = config.train.discriminator_rate = 5e-4
     config.model.gamma, config.model.rate = 0.5, 1e-3
     config.model.code = 1  # of points; through as many numbers as they have every point could be given back
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "1 of 8 modes: all samples lie on a short line; 2-Wasserstein 3.48 (floor 0.160)"
+    config.expected.cost = "72 s on one core, beside other work"
 
 
 def _mnist(config: ConfigDict) -> None:
