@@ -5,7 +5,7 @@ with parameters, averages and optimizer states sharded; pmap), the initial state
 can be checked on shapes alone is never compiled. The mesh with those copied to every device is what FSDP is where it
 finds nothing to shard; one config of each family is compiled under it all the same. Under pmap run one of each family
 and those whose state moves: of the others it does not, as a test of each shows, so that replicas can differ in nothing
-but parameters, whose gradients the engine averages for all alike.
+but parameters, whose gradients the engine averages for all alike; their step is traced as a device sees it.
 """
 
 import functools
@@ -133,6 +133,16 @@ def lift(c: Case, parallel: str) -> lifting.Lifted:
         if parallel == "jit":
             return lifting.lift_jit(c.system, c.options)
         return lifting.lift_sharded(c.system, c.options, fsdp=parallel == "fsdp")
+
+
+def on_a_device(c: Case) -> tuple[TrainState, dict[str, jax.ShapeDtypeStruct], Callable]:
+    """Return, as one of all devices has them under pmap, a case's state and batches (as shapes), and its step."""
+    part = lambda x, axis: x.shape[:axis] + (x.shape[axis] // jax.device_count(),) + x.shape[axis + 1 :]
+    shapes = lambda tree: jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), np.asarray(x).dtype), tree)
+    slots = jax.tree.map(lambda x: jax.ShapeDtypeStruct(part(x, 0), x.dtype), c.initial.memory)
+    batches = {name: jax.ShapeDtypeStruct(part(x[:1], 2), x.dtype) for name, x in c.batches.items()}
+    step = make_step(c.module.build(c.config, axis_name=lifting.AXIS), c.options._replace(axis_name=lifting.AXIS))
+    return shapes(c.initial)._replace(memory=slots), batches, step
 
 
 def shared_step(system: system_key, options: StepOptions) -> Callable:

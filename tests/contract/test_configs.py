@@ -7,9 +7,10 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 from genjax.training.checkpoint import Checkpoints
+from genjax.training.lifting import AXIS
 from genjax.training.state import init_state, variables_of
 from genjax.training.step import lazy_updates
-from tests.contract.cases import CONFIGS, IDS, LIFTINGS, SEED, STEPS, STILL, case, first, run
+from tests.contract.cases import CONFIGS, IDS, LIFTINGS, SEED, STEPS, STILL, case, first, on_a_device, run
 
 # A config's tests share a worker, and with it what has been compiled.
 GROUPS = {path: pytest.mark.xdist_group(name) for path, name in zip(CONFIGS, IDS)}
@@ -123,6 +124,15 @@ def test_replicas_are_equal_under_pmap(path, parallel):
 def test_no_state_moves(path):
     c = case(path)
     jax.tree.map(np.testing.assert_array_equal, c.initial.state, run(path, "jit").states[-1].state)
+
+
+@of(STILL)
+def test_a_device_keeps_structure_and_dtype_under_pmap(path):
+    """Traced, not compiled, as a device sees it: its part of batch and memory, the axis by its name."""
+    state, batches, step = on_a_device(case(path))
+    _, (after, _) = jax.make_jaxpr(step, axis_env=[(AXIS, jax.device_count())], return_shape=True)(state, batches)
+    shape = lambda x: (x.shape, x.dtype.name)
+    assert jax.tree.map(shape, after) == jax.tree.map(shape, state)
 
 
 @every_config
