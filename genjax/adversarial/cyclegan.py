@@ -135,14 +135,14 @@ def cyclegan(
     Reference: Zhu et al. 2017, sections 3 and 4.
     """
     game = Cycle(
-        {"g_ab": g_ab, "g_ba": g_ba, "d_a": d_a, "d_b": d_b},
-        cycle_weight,
-        identity_weight,
-        pool_size,
-        generator_loss,
-        discriminator_loss,
-        adversarial_weight,
-        dict(regularizers or {}),
+        modules={"g_ab": g_ab, "g_ba": g_ba, "d_a": d_a, "d_b": d_b},
+        cycle_weight=cycle_weight,
+        identity_weight=identity_weight,
+        pool_size=pool_size,
+        generator_loss=generator_loss,
+        discriminator_loss=discriminator_loss,
+        adversarial_weight=adversarial_weight,
+        regularizers=dict(regularizers or {}),
     )
     move_discriminators = Update(
         name="discriminate",

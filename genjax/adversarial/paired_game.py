@@ -84,14 +84,14 @@ def paired_translation(
     game = Paired(
         generator,
         discriminator,
-        given_of,
-        dict(terms),
-        generator_loss,
-        discriminator_loss,
-        generator_weight,
-        discriminator_weight,
-        dict(regularizers or {}),
-        frozen,
+        given_of=given_of,
+        terms=dict(terms),
+        generator_loss=generator_loss,
+        discriminator_loss=discriminator_loss,
+        generator_weight=generator_weight,
+        discriminator_weight=discriminator_weight,
+        regularizers=dict(regularizers or {}),
+        frozen=frozen,
     )
     move_discriminator = Update(
         name="discriminator",

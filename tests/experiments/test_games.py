@@ -58,17 +58,19 @@ def test_a_gradient_penalty_refuses_batch_normalization():
             traced(config_of(architecture="dcgan", regularizers=weights))
 
 
-@pytest.mark.parametrize("module", [dcgan, cgan, sngan, sagan, biggan])
-def test_configs_of_other_networks_have_the_same_fields(module, monkeypatch):
-    """The loss that a config names is played, with the regularizers that it weighs; its own figures are with none."""
-    played = set()
-
-    def noted(name):
-        return lambda loss: lambda *scores: played.add(name) or loss(*scores)
-
-    _, hinges = games.losses(config_of(loss="hinge").model)
-    pair = noted("generator")(lambda scores: -scores), noted("discriminator")(hinges)
+@pytest.fixture
+def played(monkeypatch):
+    """Add a loss named 'noted', and return the set of the players whose loss has been asked for."""
+    asked, (_, hinges) = set(), games.losses(config_of(loss="hinge").model)
+    noted = lambda player, loss: lambda *scores: asked.add(player) or loss(*scores)
+    pair = noted("generator", lambda scores: -scores), noted("discriminator", hinges)
     monkeypatch.setitem(games.LOSSES, "noted", lambda model: pair)
+    return asked
+
+
+@pytest.mark.parametrize("module", [dcgan, cgan, sngan, sagan, biggan])
+def test_configs_of_other_networks_have_the_same_fields(module, played):
+    """The loss that a config names is played, with the regularizers that it weighs; its own figures are with none."""
     config = module.get_config("tiny")
     assert not any(config.model.regularizers.values()) and not config.model.clip
     config.model.loss, config.model.clip = "noted", 0.1
@@ -83,15 +85,7 @@ def test_configs_of_other_networks_have_the_same_fields(module, monkeypatch):
 
 
 @pytest.mark.parametrize("module", [pix2pix, cyclegan, srgan])
-def test_configs_of_translations_have_them_too(module, monkeypatch):
-    played = set()
-
-    def noted(name):
-        return lambda loss: lambda *scores: played.add(name) or loss(*scores)
-
-    _, hinges = games.losses(config_of(loss="hinge").model)
-    pair = noted("generator")(lambda scores: -scores), noted("discriminator")(hinges)
-    monkeypatch.setitem(games.LOSSES, "noted", lambda model: pair)
+def test_configs_of_translations_have_them_too(module, played):
     config = module.get_config("tiny")
     assert not any(config.model.regularizers.values()) and not config.model.clip
     config.model.update({"loss": "noted", "clip": 0.1, "discriminator_steps": 3})
