@@ -15,7 +15,7 @@ in float64 on the host: 1 - abar_1 = 1e-4 has three digits left when formed from
     arc               abar_t = cos^2(pi t / 2 T), the path alpha = cos, sigma = sin at t / T; the cosine at s = 0
     sigmoid           abar_t the path `paths.sigmoid_path` at t / T           Jabri et al. 2022, algorithm 1
     sigmoid of betas  beta_t along the logistic function                      Xu et al. 2022 (GeoDiff), code
-    log-SNR           ln abar_t / (1 - abar_t) linear in t                    Kingma et al. 2021, section 3.2 (gamma linear)
+    log-SNR           ln abar_t / (1 - abar_t) linear in t                    Kingma et al. 2021, gamma linear
 """
 
 import math
@@ -163,9 +163,9 @@ def log_snr_schedule(num_steps: int, *, first: float, last: float) -> Schedule:
     """Return ln(abar_t / (1 - abar_t)) linear from `first` at t = 1 to `last` at t = T.
 
     A step then multiplies sigma / alpha by the same factor, however near the data. Where an entry of x_0 is known no
-    closer than sigma_t, a reverse step of fixed variance costs of the bound what this factor says: with `lower_variance`
-    (e^d - 1 - d) / 2 nats for a fall by d, which in T steps sums to about (first - last)^2 / 4T. Next to the data the cosine
-    falls by ln 4, ln 9/4, ln 16/9, ..., whatever T.
+    closer than sigma_t, a reverse step of fixed variance costs of the bound what this factor says: with
+    `lower_variance` (e^d - 1 - d) / 2 nats for a fall by d, which in T steps sums to about (first - last)^2 / 4T. Next
+    to the data the cosine falls by ln 4, ln 9/4, ln 16/9, ..., whatever T.
 
     Args:
         num_steps: T.

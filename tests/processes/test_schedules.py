@@ -84,10 +84,10 @@ def test_cosine_turns_evenly_from_its_offset_to_a_right_angle():
 
 
 def test_log_snr_falls_evenly_and_costs_what_is_said():
-    """x_0 known no closer than x_t / alpha_t: the KL of a step is (e^d - 1) / 2 with the lower variance, of which d / 2 is
-    information."""
+    """Known no closer than x_t / alpha_t: with the lower variance a KL is (e^d - 1) / 2, of which d / 2 is information."""
     schedule = SCHEDULES["log-SNR"]
-    np.testing.assert_allclose(2.0 * np.log(schedule.alpha[1:] / schedule.sigma[1:]), np.linspace(10.0, -7.5, 50), atol=1e-9)
+    log_snr = 2.0 * np.log(schedule.alpha[1:] / schedule.sigma[1:])
+    np.testing.assert_allclose(log_snr, np.linspace(10.0, -7.5, 50), atol=1e-9)
     error = schedule.posterior_x0[2:] * schedule.sigma[2:] / schedule.alpha[2:]
     kl = 0.5 * error**2 / processes.lower_variance(schedule)[2:]
     np.testing.assert_allclose(kl, 0.5 * np.expm1(17.5 / 49), rtol=1e-9)
