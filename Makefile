@@ -1,4 +1,4 @@
-# Two commands set everything up, from a fresh clone on a machine with Python 3.11 or newer:
+# Three commands set everything up, from a fresh clone on a machine with Python 3.11 or newer:
 #   make train   trains the default system, DDPM on the embedded digits, on the CPU
 #   make test    runs the whole test suite
 #   make parity  compares samplers, networks, paths and solvers step for step with other libraries, which it installs

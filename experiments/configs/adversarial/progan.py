@@ -30,7 +30,7 @@ MEASURED = {  # variant: result, cost
     "": ("nothing to measure at 4 x 4: the beginning of digits_8", "80 s on one CPU core"),
     "digits_8": (
         "seed 0: classifier-FID 6.4 (floor 3.9), precision 0.74, recall 0.84 on the test split; most digits can be read",
-        "7 min on one CPU core",
+        "10 min on one CPU core, beside other work",
     ),
     "mnist_cpu": ("nothing to measure at 4 x 4: the beginning of mnist_cpu_8", "50 s on one CPU core"),
     "mnist_cpu_8": ("nothing to measure at 8 x 8: some digits can be read", "2 min on one CPU core"),
