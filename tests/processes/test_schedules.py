@@ -84,7 +84,7 @@ def test_cosine_turns_evenly_from_its_offset_to_a_right_angle():
 
 
 def test_log_snr_falls_evenly_and_costs_what_is_said():
-    """Known no closer than x_t / alpha_t: with the lower variance a KL is (e^d - 1) / 2, of which d / 2 is information."""
+    """Known no closer than x_t / alpha_t: with the lower variance a KL is (e^d - 1) / 2, d / 2 of it information."""
     schedule = SCHEDULES["log-SNR"]
     log_snr = 2.0 * np.log(schedule.alpha[1:] / schedule.sigma[1:])
     np.testing.assert_allclose(log_snr, np.linspace(10.0, -7.5, 50), atol=1e-9)
