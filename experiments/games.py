@@ -46,7 +46,7 @@ GRADIENT_PENALTIES = {  # weight -> what is added to the loss of a discriminator
 }
 WEIGHT_PENALTIES = {"orthogonal": adversarial.orthogonal_penalty, "off_diagonal": adversarial.off_diagonal_penalty}
 PLAYERS = ("generator", "discriminator")
-PLAYED_BY = {"generate": "generator", "discriminate": "discriminator"}  # updates of several players of a kind
+PLAYED_BY = {"generate": "generator", "edit": "generator", "discriminate": "discriminator"}  # updates by other names
 
 
 def points(config: ConfigDict) -> None:

@@ -242,6 +242,8 @@ from genjax.adversarial.sngan import SNGANGenerator  # residual, told the class 
 from genjax.adversarial.sngan import projection_score  # <v_y, phi> + psi
 from genjax.adversarial.sngan import score_head  # psi, and the projection where there are classes
 from genjax.adversarial.sngan import sngan  # the two bound into a GAN
+from genjax.adversarial.spatial_transformer import SpatialTransformer  # pictures turned, stretched or moved
+from genjax.adversarial.spatial_transformer import affine_warp  # a picture's affine image
 from genjax.adversarial.spectral_norm import PowerIteration  # u, v and sigma
 from genjax.adversarial.spectral_norm import SpectralConv  # a convolution over its kernel's norm
 from genjax.adversarial.spectral_norm import SpectralDense  # a linear layer over its norm
@@ -257,6 +259,7 @@ from genjax.adversarial.srgan import srgan  # enlarged pictures, judged in featu
 from genjax.adversarial.stargan import Judgement  # a score, and logits of domains or attributes
 from genjax.adversarial.stargan import StarGANDiscriminator  # pictures to a score and to logits of their domain
 from genjax.adversarial.stargan import StarGANGenerator  # pictures and a domain to pictures
+from genjax.adversarial.stargan import StarGANPerceptron  # the same, with a score as one of each domain
 from genjax.adversarial.stargan import stargan  # one generator for all domains
 from genjax.adversarial.style_game import mix_styles  # coarse ones below a layer, fine ones above
 from genjax.adversarial.style_game import truncate  # towards the mean of w
@@ -372,11 +375,13 @@ __all__ = [
     "SettlementIndices",
     "SkipSynthesis",
     "Solution",
+    "SpatialTransformer",
     "SpectralConv",
     "SpectralDense",
     "SpectralEmbed",
     "StarGANDiscriminator",
     "StarGANGenerator",
+    "StarGANPerceptron",
     "TextDiscriminator",
     "TextEncoder",
     "TextFeatures",
@@ -387,6 +392,7 @@ __all__ = [
     "adain",
     "adaptive_loss",
     "adversarial_training",
+    "affine_warp",
     "alternating",
     "ambiguity_loss",
     "attention_map",

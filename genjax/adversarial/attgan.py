@@ -4,7 +4,7 @@ Of pictures x with binary attributes a in {0, 1}^A, and b, those of another pict
 x^b = dec(z, b), a score D and the logits of attribute classifiers C that share D's convolutions (eqs. 1 to 10):
 
     encoder, decoder    descend   lambda_1 E |x - x^a|_1 + lambda_2 E l(C(x^b), b) - E D(x^b)
-    discriminator       descends  -E D(x) + E D(x^b) + penalty E (|grad D(u)| - 1)^2 + lambda_3 E l(C(x), a)
+    discriminator       descends  -E D(x) + E D(x^b) + 10 E (|grad D(u)| - 1)^2 + lambda_3 E l(C(x), a)
 
 with l the sum over attributes of the cross-entropies, u between x and x^b, |.| of pictures a mean over entries, and
 lambda_1, lambda_2, lambda_3 = 100, 10, 1. No attribute is asked of z: an encoder that forgot them could not rebuild x
@@ -30,12 +30,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss, Regularizer, mean_penalties
 from genjax.adversarial.image_translation import from_gallery, l1_loss, leaky_relu, require_given
 from genjax.adversarial.losses import wasserstein_discriminator_loss, wasserstein_generator_loss
 from genjax.adversarial.players import init_player, run_player, train_player
-from genjax.adversarial.regularizers import gradient_penalty
-from genjax.adversarial.stargan import Judgement
-from genjax.contract import Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
+from genjax.adversarial.stargan import PENALTY, Judgement
+from genjax.contract import AfterFn, Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
 from genjax.nn import BatchNorm, Conv, ConvTranspose
 
 
@@ -152,12 +152,11 @@ class AttGANDiscriminator(nn.Module):
 
 
 class AttGANWeights(NamedTuple):
-    """Of the terms, as in the module: lambda_1, lambda_2, lambda_3 and the gradient penalty's."""
+    """Of the terms, as in the module: lambda_1, lambda_2, lambda_3."""
 
     reconstruction: float = 100.0
     edited: float = 10.0
     true: float = 1.0
-    penalty: float = 10.0
 
 
 WEIGHTS = AttGANWeights()
@@ -170,6 +169,9 @@ class Editing(NamedTuple):
     decoder: nn.Module
     discriminator: nn.Module
     weights: AttGANWeights
+    generator_loss: GeneratorLoss
+    discriminator_loss: DiscriminatorLoss
+    regularizers: Mapping[str, Regularizer]
 
 
 def attgan(
@@ -178,7 +180,11 @@ def attgan(
     discriminator: nn.Module,
     *,
     weights: AttGANWeights = WEIGHTS,
+    generator_loss: GeneratorLoss = wasserstein_generator_loss,
+    discriminator_loss: DiscriminatorLoss = wasserstein_discriminator_loss,
     discriminator_steps: int = 5,
+    regularizers: Mapping[str, Regularizer] | None = None,
+    discriminator_after: AfterFn | None = None,
 ) -> GenerativeModel:
     """Bind an encoder, a decoder and a discriminator that classifies into AttGAN.
 
@@ -187,7 +193,12 @@ def attgan(
         decoder: module (code, attributes `[B, A]`, train=) -> pictures like batch['x'], as `AttGANDecoder`.
         discriminator: module (x, train=) -> Judgement, one example at a time (no batch normalization).
         weights: of the terms.
+        generator_loss: of the scores `[B]` of edits -> `[B]`.
+        discriminator_loss: of the scores `[B]` of pictures and of edits.
         discriminator_steps: moves of the discriminator before each of the others.
+        regularizers: name -> a term `[B]` of (critic, pictures, edits, key) that weighs itself, added to the
+            discriminator's loss; the gradient penalty of weight 10 if None.
+        discriminator_after: what follows each move of the discriminator, as in `Update.after`.
 
     Returns:
         A model of batch['x'] with batch['attributes'], 0 or 1 in float32 `[B, A]`; its players are 'encoder', 'decoder'
@@ -197,13 +208,20 @@ def attgan(
 
     Reference: He et al. 2019, section 3.
     """
-    game = Editing(encoder, decoder, discriminator, weights)
-    judge, edit = partial(discriminator_objective, game), partial(edit_objective, game)
+    penalties = PENALTY if regularizers is None else dict(regularizers)
+    game = Editing(encoder, decoder, discriminator, weights, generator_loss, discriminator_loss, penalties)
+    move_discriminator = Update(
+        name="discriminate",
+        players=("discriminator",),
+        loss=partial(discriminator_objective, game),
+        repeat=discriminator_steps,
+        after=discriminator_after,
+    )
     return GenerativeModel(
         init=partial(init_editing, game),
         updates=(
-            Update("discriminate", ("discriminator",), judge, repeat=discriminator_steps),
-            Update("edit", ("encoder", "decoder"), edit),
+            move_discriminator,
+            Update("edit", ("encoder", "decoder"), partial(edit_objective, game)),
         ),
         sample=partial(sample, game),
         methods={"translate": partial(translate, game), "classify": partial(classify, game)},
@@ -250,7 +268,7 @@ def edit_in_training(
 def discriminator_objective(
     game: Editing, variables: Variables, batch: Batch, key: Array, step: Array
 ) -> tuple[Array, Aux]:
-    """Return the discriminator's four terms: a LossFn for 'discriminator'."""
+    """Return the discriminator's terms: a LossFn for 'discriminator'."""
     del step
     order_key, edit_key, run_key, penalty_key = jax.random.split(key, 4)
     x, params, state = batch["x"], variables.params["discriminator"], variables.state["discriminator"]
@@ -258,9 +276,9 @@ def discriminator_objective(
     (edited,), _ = edit_in_training(game, variables, edit_key, x, [other])
     judge = lambda x: train_player(game.discriminator, params, state, run_key, x)[0]
     seen, critic = judge(x), lambda x: judge(x).score
-    terms = wasserstein_discriminator_loss(seen.score, critic(edited))
+    terms = game.discriminator_loss(seen.score, critic(edited))
     metrics = {"real": terms.real.mean(), "fake": terms.fake.mean()}
-    metrics["penalty"] = gradient_penalty(critic, x, edited, penalty_key, weight=game.weights.penalty).mean()
+    metrics |= mean_penalties(game.regularizers, critic, x, edited, penalty_key)
     metrics["attributes"] = game.weights.true * attribute_loss(seen.logits, batch["attributes"]).mean()
     return sum(metrics.values()), Aux(variables.state, metrics)
 
@@ -274,7 +292,7 @@ def edit_objective(game: Editing, variables: Variables, batch: Batch, key: Array
     (again, edited), moved = edit_in_training(game, variables, edit_key, x, [attributes, other])
     judge = game.discriminator, variables.params["discriminator"], variables.state["discriminator"]
     seen, _ = train_player(*judge, run_key, edited)
-    metrics = {"adversarial": wasserstein_generator_loss(seen.score).mean()}
+    metrics = {"adversarial": game.generator_loss(seen.score).mean()}
     metrics["attributes"] = game.weights.edited * attribute_loss(seen.logits, other).mean()
     metrics["reconstruction"] = game.weights.reconstruction * l1_loss(again, x).mean()
     return sum(metrics.values()), Aux({**variables.state, **moved}, metrics)

@@ -114,7 +114,7 @@ def cyclegan(
     Args:
         g_ab: module (x, train=) -> pictures like batch['y'], as `ResidualGenerator`.
         g_ba: likewise, (y, train=) -> pictures like batch['x'].
-        d_a: module (x, train=) -> scores `[B, h, w]`, as `PatchGAN`.
+        d_a: module (x, train=) -> scores `[B, h, w]`, as `PatchGAN`, or `[B]`.
         d_b: likewise, of y.
         cycle_weight: lambda.
         identity_weight: lambda_identity; 0 where the domains have other channels.

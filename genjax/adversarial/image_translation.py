@@ -200,16 +200,16 @@ def receptive_field(kernel_size: int, strides: Sequence[int]) -> int:
 
 
 def over_patches(loss: Callable[..., PyTree]) -> Callable[..., PyTree]:
-    """Return a loss on scores of patches `[B, h, w]`: the mean over each picture's of a loss on scores `[B]`.
+    """Return a loss on scores `[B, ...]`, of patches or of whole pictures: each picture's mean of a loss on scores `[B]`.
 
     Args:
         loss: scores `[B]`, one or more -> `[B]` or a tuple of these, such as those of `genjax.adversarial.losses`.
     """
 
     def averaged(*scores: Array) -> PyTree:
-        chex.assert_rank(scores, 3)
+        chex.assert_equal_shape(scores)
         each = loss(*(of.reshape(-1) for of in scores))
-        return jax.tree.map(lambda values: values.reshape(scores[0].shape).mean(axis=(1, 2)), each)
+        return jax.tree.map(lambda values: mean_score(values.reshape(scores[0].shape)), each)
 
     return averaged
 

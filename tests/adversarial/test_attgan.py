@@ -17,6 +17,10 @@ from genjax.adversarial import (
     Judgement,
     attgan,
     attribute_loss,
+    gradient_penalty,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+    r2_penalty,
 )
 
 KEY = jax.random.key(0)
@@ -68,7 +72,8 @@ def test_objectives_are_those_of_the_paper():
     # All pictures have the same attributes, so that it does not matter whose are taken.
     same = np.tile(np.array([1.0, 0.0], np.float32), (6, 1))
     batch = {"x": X, "attributes": same}
-    model = attgan(Doubled(), Moved(), Mean(), weights=AttGANWeights(5.0, 7.0, 2.0, 11.0))
+    penalty = {"gradient_penalty": functools.partial(gradient_penalty, weight=11.0)}
+    model = attgan(Doubled(), Moved(), Mean(), weights=AttGANWeights(5.0, 7.0, 2.0), regularizers=penalty)
     judge, edit = model.updates
     assert judge.repeat == 5 and edit.players == ("encoder", "decoder")
     made = 0.5 * X.astype(np.float64) + 0.1
@@ -87,6 +92,22 @@ def test_objectives_are_those_of_the_paper():
     np.testing.assert_allclose(edited, expected, rtol=1e-5)
 
 
+def test_another_loss_and_a_penalty_are_played():
+    """Hinge with R2: the gradient is 3 at each of 16 pixels. All pictures have the same attributes."""
+    losses = {"generator_loss": hinge_generator_loss, "discriminator_loss": hinge_discriminator_loss}
+    model = attgan(Doubled(), Moved(), Mean(), regularizers={"r2": r2_penalty}, **losses)
+    batch = {"x": X, "attributes": np.tile(np.array([1.0, 0.0], np.float32), (6, 1))}
+    variables = jax.jit(model.init)(KEY, batch)
+    seen = [jax.jit(update.loss)(variables, batch, KEY, 0)[1].metrics for update in model.updates]
+    real = 3 * X.sum(axis=(1, 2, 3), dtype=np.float64)
+    fake = 0.5 * real + 3 * 16 * 0.1
+    np.testing.assert_allclose(seen[0]["real"], np.maximum(0, 1 - real).mean(), rtol=1e-4)
+    np.testing.assert_allclose(seen[0]["fake"], np.maximum(0, 1 + fake).mean(), rtol=1e-4)
+    np.testing.assert_allclose(seen[0]["r2"], 5 * 16 * 3.0**2, rtol=1e-5)
+    np.testing.assert_allclose(seen[1]["adversarial"], -fake.mean(), rtol=1e-4)
+    assert set(seen[0]) == {"real", "fake", "r2", "attributes"}
+
+
 class Squared(nn.Module):
     """Scores are 3 times the square of the sum of the pixels, logits (sum, -sum)."""
 
@@ -99,7 +120,7 @@ class Squared(nn.Module):
 
 def test_pictures_are_edited_to_attributes_of_the_batch_and_rebuilt_with_their_own():
     """Of two pictures with other attributes: each keeps its own or has the other's, and every term knows which."""
-    model = attgan(Doubled(), Moved(), Squared(), weights=AttGANWeights(5.0, 7.0, 2.0, 11.0))
+    model = attgan(Doubled(), Moved(), Squared(), weights=AttGANWeights(5.0, 7.0, 2.0))
     x, own = X[:2].astype(np.float64), np.array([[0, 1], [1, 1]])
     two = {"x": X[:2], "attributes": own.astype(np.float32)}
     variables, keys = jax.jit(lambda batch: (model.init(KEY, batch), jax.random.split(KEY, 12)))(two)

@@ -8,7 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.adversarial import ResidualGenerator, StarGANDiscriminator, StarGANGenerator, stargan
+from genjax.adversarial import (
+    ResidualGenerator,
+    StarGANDiscriminator,
+    StarGANGenerator,
+    gradient_penalty,
+    hinge_discriminator_loss,
+    hinge_generator_loss,
+    r2_penalty,
+    stargan,
+)
 from genjax.adversarial.stargan import Judgement
 
 KEY = jax.random.key(0)
@@ -45,7 +54,8 @@ def log_softmax(logits):
 
 
 def test_objectives_are_those_of_the_paper():
-    model = stargan(Shifted(), Mean(), num_domains=3, class_weight=2.0, reconstruction_weight=7.0, penalty_weight=11.0)
+    penalty = {"gradient_penalty": functools.partial(gradient_penalty, weight=11.0)}
+    model = stargan(Shifted(), Mean(), num_domains=3, class_weight=2.0, reconstruction_weight=7.0, regularizers=penalty)
     assert model.updates[0].repeat == 5
 
     @jax.jit
@@ -63,6 +73,20 @@ def test_objectives_are_those_of_the_paper():
     np.testing.assert_allclose(judged, expected, rtol=1e-5)
     rest = made - aux.metrics["domain"]
     np.testing.assert_allclose(rest, -3 * 0.5 * total.mean() + 7 * 0.75 * np.abs(X).mean(), rtol=1e-4)
+
+
+def test_another_loss_and_a_penalty_are_played():
+    """Hinge with R2: the gradient is 3 at each of 16 pixels."""
+    losses = {"generator_loss": hinge_generator_loss, "discriminator_loss": hinge_discriminator_loss}
+    model = stargan(Shifted(), Mean(), num_domains=3, regularizers={"r2": r2_penalty}, **losses)
+    variables = jax.jit(model.init)(KEY, BATCH)
+    seen = [jax.jit(update.loss)(variables, BATCH, KEY, 0)[1].metrics for update in model.updates]
+    real = 3 * X.sum(axis=(1, 2, 3), dtype=np.float64)
+    np.testing.assert_allclose(seen[0]["real"], np.maximum(0, 1 - real).mean(), rtol=1e-4)
+    np.testing.assert_allclose(seen[0]["fake"], np.maximum(0, 1 + 0.5 * real).mean(), rtol=1e-4)
+    np.testing.assert_allclose(seen[0]["r2"], 5 * 16 * 3.0**2, rtol=1e-5)
+    np.testing.assert_allclose(seen[1]["adversarial"], -0.5 * real.mean(), rtol=1e-4)
+    assert set(seen[0]) == {"real", "fake", "r2", "domain"}
 
 
 def test_the_generator_makes_one_domain_and_comes_back_from_it_to_the_pictures_own():

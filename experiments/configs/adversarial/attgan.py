@@ -3,6 +3,9 @@
 The loss asks that a code rebuild its own picture, not that an edit keep the digit. It is kept by local networks; those
 that see whole digits make the negative of a digit that of another one ('wide').
 
+Any loss and any regularizer but consistency may be played with these networks, by the fields of
+`experiments.games.choices`.
+
 Variants:
     ''    8 x 8 digits, 3 channels, 3 attributes.
     wide  the same by networks that halve the side, as the paper's.
@@ -17,7 +20,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import looks, raster, translations
+from experiments import games, looks, raster, translations
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array, Batch, Variables
@@ -52,12 +55,13 @@ def _default(config: ConfigDict) -> None:
     config.model.local = True  # so an edit sees 5 x 5 pixels
     config.model.discriminator_features = (32, 64)
     config.model.discriminator_hidden = 128
+    games.choices(config, loss="wasserstein", consistency=False)
     config.model.discriminator_steps = 5
+    config.model.regularizers.gradient_penalty = 10.0
     config.model.weights = ConfigDict()
     config.model.weights.reconstruction = 20.0  # the paper: 100, of faces
     config.model.weights.edited = 5.0  # the paper: 10
     config.model.weights.true = 1.0
-    config.model.weights.penalty = 10.0
 
     config.expected.result = (
         "test split: 97.3 % of edits nearest to the look asked for, PSNR 21.2 dB by the true edit; of one attribute alone: "
@@ -96,15 +100,16 @@ def _tiny(config: ConfigDict) -> None:
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     """Build the system; `axis_name` is the mapped axis of batch normalization under pmap."""
     model, train, dtype = config.model, config.train, jnp.dtype(config.train.precision)
-    bound = adversarial.attgan(
+    played = adversarial.attgan(
         adversarial.AttGANEncoder(tuple(model.encoder_features), model.local, axis_name, dtype),
         adversarial.AttGANDecoder(tuple(model.decoder_features), model.channels, model.local, axis_name, dtype),
         adversarial.AttGANDiscriminator(
             tuple(model.discriminator_features), model.discriminator_hidden, len(ATTRIBUTES), dtype
         ),
         weights=adversarial.AttGANWeights(**model.weights),
-        discriminator_steps=model.discriminator_steps,
+        **games.options(model),
     )
+    bound = games.penalized(played, model)
     bits = np.array(BITS, np.float32)
 
     def edit(variables: Variables, key: Array, x: Array, look: Array) -> Array:
