@@ -216,7 +216,7 @@ def init_star(game: Star, key: Array, batch: Batch) -> Variables:
     discriminator, discriminator_state, judged = init_player(game.discriminator, discriminator_key, x)
     scores = (1, game.num_domains) if game.both_domains else (1,)
     if judged.score.shape != scores or judged.logits.shape != (1, game.num_domains):
-        due = f"scores [B{scores[1:] and f', {scores[1]}'}]"
+        due = f"scores [B, {game.num_domains}]" if game.both_domains else "scores [B]"
         shapes = f"{judged.score.shape} and {judged.logits.shape}"
         raise ValueError(f"A discriminator gives {due} and logits [B, {game.num_domains}], not {shapes} for one.")
     params = {"generator": generator, "discriminator": discriminator}

@@ -10,11 +10,14 @@ import pytest
 
 from genjax.adversarial import (
     ResidualGenerator,
+    SpatialTransformer,
     StarGANDiscriminator,
     StarGANGenerator,
+    StarGANPerceptron,
     gradient_penalty,
     hinge_discriminator_loss,
     hinge_generator_loss,
+    r1_penalty,
     r2_penalty,
     stargan,
 )
@@ -106,6 +109,87 @@ def test_the_generator_makes_one_domain_and_comes_back_from_it_to_the_pictures_o
     nearest = np.abs(found[:, None] - np.array(expected)[None]).sum(axis=2).argmin(axis=1)
     np.testing.assert_allclose(found, np.array(expected)[nearest], rtol=1e-4)
     assert set(nearest) == {0, 1, 2}
+
+
+class FromTo(nn.Module):
+    """Half of x, a tenth for each step of the domain to go to from 0, a hundredth for that to come from."""
+
+    @nn.compact
+    def __call__(self, x, label, source, *, train):
+        level = lambda domain: domain.reshape(-1, 1, 1, 1).astype(x.dtype)
+        return self.param("a", nn.initializers.constant(0.5), ()) * x + 0.1 * level(label) + 0.01 * level(source)
+
+
+class Each(nn.Module):
+    """Scores are 3, 6 and 9 times the sum of the pixels, logits (sum, 0, -sum)."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        judged = Mean()(x, train=train)
+        return judged._replace(score=judged.score[:, None] * jnp.array([[1.0, 2.0, 3.0]]))
+
+
+def test_both_domains_are_told_and_pictures_scored_as_ones_of_theirs():
+    """For one picture of domain 2, each draw of the wanted domain has its terms, by hand."""
+    options = {"class_weight": 0.0, "reconstruction_weight": 7.0, "regularizers": {"r1": r1_penalty}}
+    model = stargan(FromTo(), Each(), num_domains=3, both_domains=True, **options)
+    one = {"x": X[:1], "label": np.array([2], np.int32)}
+    variables, keys = jax.jit(lambda batch: (model.init(KEY, batch), jax.random.split(KEY, 20)))(one)
+    x = X[0].astype(np.float64)
+    expected = []
+    for wanted in range(3):
+        made = 0.5 * x + 0.1 * wanted + 0.01 * 2
+        score = 3 * (wanted + 1) * made.sum()
+        expected.append([score, -score, 7 * np.abs(0.5 * made + 0.1 * 2 + 0.01 * wanted - x).mean()])
+    judged, made = (
+        jax.jit(jax.vmap(lambda key, loss=update.loss: loss(variables, one, key, 0)[1].metrics))(keys)
+        for update in model.updates
+    )
+    np.testing.assert_allclose(judged["real"], -9 * x.sum(), rtol=1e-4)
+    np.testing.assert_allclose(judged["r1"], 5 * 16 * 9.0**2, rtol=1e-4)  # 9 at each of 16 pixels
+    for found, kept in (([judged["fake"]], slice(0, 1)), ([made["adversarial"], made["reconstruction"]], slice(1, 3))):
+        found, wanted = np.stack(found, axis=1), np.array(expected)[:, kept]
+        nearest = np.abs(found[:, None] - wanted[None]).sum(axis=2).argmin(axis=1)
+        np.testing.assert_allclose(found, wanted[nearest], rtol=1e-4)
+        assert set(nearest) == {0, 1, 2}
+
+
+def test_the_domain_that_a_picture_comes_from_is_read():
+    model = stargan(FromTo(), Each(), num_domains=3, both_domains=True)
+    variables = jax.jit(model.init)(KEY, BATCH)
+    label = np.array([0, 1, 2, 2, 1, 0], np.int32)
+    read = np.where(X.sum(axis=(1, 2, 3)) > 0, 0, 2)  # the likeliest by (sum, 0, -sum)
+    assert set(read) == {0, 2}
+    level = lambda domain: domain.reshape(-1, 1, 1, 1)
+    expected = 0.5 * X + 0.1 * level(label) + 0.01 * level(read)
+    np.testing.assert_allclose(jax.jit(model.methods["translate"])(variables, KEY, X, label), expected, rtol=1e-5)
+
+
+def test_a_perceptron_scores_a_picture_as_one_of_each_domain():
+    network = StarGANPerceptron((5,), 3)
+    judged, variables = jax.jit(functools.partial(network.init_with_output, train=True))(KEY, X)
+    assert judged.score.shape == judged.logits.shape == (6, 3)
+    sizes = jax.tree.map(np.shape, variables["params"])
+    assert sizes["score"]["kernel"] == sizes["domain"]["kernel"] == (5, 3)
+    with pytest.raises(ValueError, match=r"gives scores \[B\] and"):
+        jax.eval_shape(stargan(Shifted(), network, num_domains=3).init, KEY, BATCH)
+    with pytest.raises(ValueError, match=r"gives scores \[B, 3\] and"):
+        jax.eval_shape(stargan(FromTo(), Mean(), num_domains=3, both_domains=True).init, KEY, BATCH)
+
+
+def test_the_generator_is_told_a_pair_of_domains_by_one_channel_of_nine():
+    network = StarGANGenerator(SpatialTransformer(1, 4), 3)
+    start = jax.jit(functools.partial(network.init, train=False))
+    pair = np.array([1, 2, 0, 0, 1, 2], np.int32), np.array([2, 2, 0, 1, 0, 1], np.int32)
+    params = start(KEY, X, *pair)["params"]["network"]
+    assert params["table"].shape == (9, 4)
+    turned = np.array([np.eye(2), -np.eye(2), [[0, 1], [-1, 0]], [[1, 0], [0, -1]]], np.float32)
+    table = np.zeros((9, 4), np.float32)
+    table[3 * 1 + 2, 1] = table[3 * 2 + 1, 3] = 1
+    params = {"network": {**params, "turned": turned, "table": table}}
+    made = network.apply({"params": params}, X, *pair, train=False)
+    expected = [X[0, ::-1, ::-1], *X[1:5], X[5, :, ::-1]]
+    np.testing.assert_allclose(made, np.stack(expected), atol=1e-5)
 
 
 @functools.cache

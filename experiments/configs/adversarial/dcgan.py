@@ -51,7 +51,7 @@ def _default(config: ConfigDict) -> None:
     config.train.sample_every = 5_000
     config.train.checkpoint_every = 5_000
     config.train.ema_decay = 0.999
-    config.train.learning_rate = 2e-4  # of both players
+    config.train.generator_rate = config.train.discriminator_rate = 2e-4
     config.train.adam_b1 = 0.5
 
     config.model.shape = (8, 8, 1)
@@ -88,6 +88,7 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.train.sample_every = 0
     config.train.checkpoint_every = 2_500
     config.train.ema_decay = 0.995
+    config.train.generator_rate = 1e-3  # what a short run takes
     config.model.latent_dim = 64
     config.model.generator_features = (32, 64)
     config.model.discriminator_features = (32, 64)
@@ -135,7 +136,7 @@ def _tiny(config: ConfigDict) -> None:
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     """Build the system; `axis_name` is the mapped axis of batch normalization under pmap."""
     model, train = config.model, config.train
-    adam = optax.adam(train.learning_rate, b1=train.adam_b1)
+    rates = {"generator": train.generator_rate, "discriminator": train.discriminator_rate}
     built = adversarial.dcgan(
         tuple(model.shape),
         latent_dim=model.latent_dim,
@@ -148,7 +149,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     )
     return System(
         model=games.penalized(built, model),
-        optimizers={"generator": adam, "discriminator": adam},
+        optimizers={name: optax.adam(rate, b1=train.adam_b1) for name, rate in rates.items()},
         transform=transforms.symmetric(model.levels),
         to_picture=_to_picture,
         evaluations=_evaluations(config.data.name),

@@ -41,6 +41,7 @@ def _default(config: ConfigDict) -> None:
     config.train.sample_every = 0
     config.train.ema_decay = 0.995
     config.train.learning_rate = 5e-4  # of both players; the paper's is 1e-4
+    config.train.final_rate = 1.0  # learning rates at the end of a cosine, as a share of those at its start
     config.train.adam_b1 = 0.5
     config.train.adam_b2 = 0.9
     config.model.architecture = "layer_norm"
@@ -92,5 +93,8 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         critic_steps=model.critic_steps,
         penalty=partial(penalty, weight=model.penalty_weight),
     )
-    adam = optax.adam(train.learning_rate, b1=train.adam_b1, b2=train.adam_b2)
-    return games.system(config, built, {"generator": adam, "discriminator": adam})
+    # The critic moves more often, and its rate counts its own moves.
+    moves = {"generator": train.steps, "discriminator": train.steps * model.critic_steps}
+    falling = lambda steps: optax.cosine_decay_schedule(train.learning_rate, steps, train.final_rate)
+    adam = {name: optax.adam(falling(steps), b1=train.adam_b1, b2=train.adam_b2) for name, steps in moves.items()}
+    return games.system(config, built, adam)
