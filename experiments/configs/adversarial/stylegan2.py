@@ -87,13 +87,15 @@ def _not_measured(config: ConfigDict) -> None:
 def _stylegan(config: ConfigDict) -> None:
     config.model.synthesis = "adain"
     config.model.mixing = 0.9
-    _not_measured(config)
+    config.expected.result = "classifier-FID (ours) 11.9 on digits (floor 3.9), precision 0.86, recall 0.65; digits can be read"
+    config.expected.cost = "6 min of one CPU core"
 
 
 def _ada(config: ConfigDict) -> None:
     config.model.augmentation = "digits"
     config.model.augmentation_images = 100_000
-    _not_measured(config)
+    config.expected.result = "classifier-FID (ours) 6.3 on digits (floor 3.9), precision 0.84, recall 0.78; digits can be read"
+    config.expected.cost = "5 min of one CPU core"
 
 
 def _mnist(config: ConfigDict) -> None:
