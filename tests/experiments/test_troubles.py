@@ -31,3 +31,20 @@ def test_all_games_share_a_generator():
     models = [system.model for system in troubles._games(10).values()]
     shapes = [jax.eval_shape(model.init, jax.random.key(0), batch).params["generator"] for model in models]
     assert all(jax.tree.map(jnp.shape, shape) == jax.tree.map(jnp.shape, shapes[0]) for shape in shapes)
+
+
+def test_a_stronger_discriminator_leaves_the_minimax_loss_alone_without_gradient():
+    found, figure = troubles.strong(steps=150, every=50)
+    change = {name: norms["last"] / norms["first"] for name, norms in found.items()}
+    assert change["minimax"] < 0.8 and change["non-saturating"] > 1.2
+    assert 0.8 < change["Wasserstein, gradient penalty"] < 1.2
+    assert len(figure.axes) == 1
+
+
+def test_modes_are_counted_over_time_and_drawn(monkeypatch):
+    plain = troubles._games(4)["plain"]
+    monkeypatch.setattr(troubles, "_games", lambda steps: {"plain": plain})
+    found, figure = troubles.collapse(steps=4, every=2, seeds=(0, 1))
+    over_time, final = found["plain"]["covered_over_time"], found["plain"]["final"]
+    assert [len(counts) for counts in over_time] == [2, 2] and [end["near"] for end in final] == [c[-1] for c in over_time]
+    assert all(end["smallest"] == 0 for end in final) and len(figure.axes) == 5
