@@ -64,10 +64,10 @@ def _toy2d(config: ConfigDict) -> None:
     games.points(config)
     config.data.batch_size = 256
     config.train.generator_rate = config.train.discriminator_rate = 5e-4
-    config.model.gamma, config.model.rate = 0.5, 1e-3
+    config.model.rate = 0.01
     config.model.code = 1  # of points; through as many numbers as they have every point could be given back
-    config.expected.result = "1 of 8 modes: all samples lie on a short line; 2-Wasserstein 3.48 (floor 0.160)"
-    config.expected.cost = "72 s on one core, beside other work"
+    config.expected.result = "not measured"
+    config.expected.cost = "not measured"
 
 
 def _mnist(config: ConfigDict) -> None:
