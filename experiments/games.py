@@ -164,9 +164,8 @@ def regularizers(model: ConfigDict) -> dict[str, Regularizer]:
     weights = model.regularizers
     chosen = {name: make(weights[name]) for name, make in GRADIENT_PENALTIES.items() if weights[name]}
     if weights.get("consistency"):
-        augment = shifted if _of_pictures(model) else jittered
         both = {"real_weight": weights.consistency, "fake_weight": weights.consistency}
-        chosen["consistency"] = partial(adversarial.consistency_penalty, augment=augment, **both)
+        chosen["consistency"] = partial(adversarial.consistency_penalty, augment=moved, **both)
     return chosen
 
 
@@ -217,6 +216,11 @@ def system(
     return System(model, optimizers, identity_transform, evaluations=found)
 
 
+def moved(key: Array, x: Array) -> Array:
+    """Move pictures `[B, H, W, C]` as `shifted` does, and points `[B, D]` as `jittered`."""
+    return shifted(key, x) if x.ndim == 4 else jittered(key, x)
+
+
 def shifted(key: Array, x: Array) -> Array:
     """Move each picture `[B, H, W, C]` by up to an eighth of its side, at least one pixel; its edge fills the gap."""
     batch, height, width, channels = x.shape
@@ -234,10 +238,10 @@ def jittered(key: Array, x: Array) -> Array:
 
 
 def _with_weight_penalties(update: Any, weights: ConfigDict) -> Any:
-    """Add the penalties on the weights of an update's players."""
+    """Add the penalties on the weights of an update's players; lazy terms, which are updates too, have none."""
     player = PLAYED_BY.get(update.name, update.name)
     for name, penalty in WEIGHT_PENALTIES.items():
-        if weights[f"{player}_{name}"]:
+        if weights.get(f"{player}_{name}"):
             update = adversarial.penalize_weights(update, name, penalty, weight=weights[f"{player}_{name}"])
     return update
 

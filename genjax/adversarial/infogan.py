@@ -19,7 +19,7 @@ Adversarial Nets", https://arxiv.org/abs/1606.03657
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -29,11 +29,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.adversarial import game as play
-from genjax.adversarial.game import Game
+from genjax.adversarial.game import DiscriminatorLoss, Game, GeneratorLoss, Regularizer
 from genjax.adversarial.info_networks import Codes, InfoGANDiscriminator, InfoGANGenerator, Recognition
 from genjax.adversarial.losses import gan_discriminator_loss, non_saturating_generator_loss
 from genjax.adversarial.players import init_player, run_player, train_player
-from genjax.contract import Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
+from genjax.contract import AfterFn, Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
 from genjax.distributions import normal_log_prob
 
 Information = Callable[[Recognition, Array], tuple[Array, dict[str, Array]]]  # Q's reading, latents -> lambda L_I, parts
@@ -104,7 +104,16 @@ class Lambdas(NamedTuple):
 
 
 def infogan(
-    generator: InfoGANGenerator, discriminator: InfoGANDiscriminator, *, codes: Codes, lambdas: Lambdas = Lambdas()
+    generator: InfoGANGenerator,
+    discriminator: InfoGANDiscriminator,
+    *,
+    codes: Codes,
+    lambdas: Lambdas = Lambdas(),
+    generator_loss: GeneratorLoss = non_saturating_generator_loss,
+    discriminator_loss: DiscriminatorLoss = gan_discriminator_loss,
+    discriminator_steps: int = 1,
+    regularizers: Mapping[str, Regularizer] | None = None,
+    discriminator_after: AfterFn | None = None,
 ) -> GenerativeModel:
     """Bind a generator and a discriminator with the head Q into an InfoGAN.
 
@@ -113,6 +122,11 @@ def infogan(
         discriminator: module (x `[B, ...]`, train=) -> Recognition.
         codes: the parts of a latent.
         lambdas: weights of L_I.
+        generator_loss: of D's scores of generated examples.
+        discriminator_loss: of D's scores of real and of generated examples.
+        discriminator_steps: moves of the discriminator before each of the generator.
+        regularizers: as in `genjax.adversarial.gan.gan`; the critic is D's score.
+        discriminator_after: what follows each move of the discriminator (with Q), as in `Update.after`.
 
     Returns:
         A model with the players 'generator' and 'discriminator' (with Q) and the methods
@@ -125,9 +139,15 @@ def infogan(
     Reference: Chen et al. 2016, eq. 6.
     """
     game = Game(
-        generator, discriminator, codes.width, non_saturating_generator_loss, gan_discriminator_loss, {}, None,
+        generator,
+        discriminator,
+        codes.width,
+        generator_loss,
+        discriminator_loss,
+        dict(regularizers or {}),
+        None,
         partial(draw_latents, codes),
-    )  # fmt: skip
+    )
     information = partial(_information, codes, lambdas)
     methods = {
         "generate": partial(play.generate, game),
@@ -135,10 +155,17 @@ def infogan(
         "vary_category": partial(vary_category, game, codes),
         "vary_number": partial(vary_number, game, codes),
     }
+    move_discriminator = Update(
+        name="discriminator",
+        players=("discriminator",),
+        loss=partial(_discriminator_objective, game, information),
+        repeat=discriminator_steps,
+        after=discriminator_after,
+    )
     return GenerativeModel(
         init=partial(_init, game),
         updates=(
-            Update("discriminator", ("discriminator",), partial(_discriminator_objective, game, information)),
+            move_discriminator,
             Update("generator", ("generator",), partial(_generator_objective, game, information)),
         ),
         sample=partial(play.sample, game),
@@ -229,16 +256,18 @@ def _information(codes: Codes, lambdas: Lambdas, read: Recognition, latents: Arr
 def _discriminator_objective(
     game: Game, information: Information, variables: Variables, batch: Batch, key: Array, step: Array
 ) -> tuple[Array, Aux]:
-    """Return D's loss - lambda L_I, for the trunk and the heads of D and Q: a LossFn."""
+    """Return D's loss and regularizers - lambda L_I, for the trunk and the heads of D and Q: a LossFn."""
     del step
-    fake_key, real_key, score_key = jax.random.split(key, 3)
+    fake_key, real_key, score_key, penalty_key = jax.random.split(key, 4)
     latents, fake, _ = _fakes(game, variables, batch, fake_key)
-    state = variables.state["discriminator"]
-    real, state = play.score_in_training(game, variables, state, batch, real_key, batch["x"])
+    kept = variables.state["discriminator"]
+    critic = lambda x: play.score_in_training(game, variables, kept, batch, real_key, x)[0].score
+    real, state = play.score_in_training(game, variables, kept, batch, real_key, batch["x"])
     read, state = play.score_in_training(game, variables, state, batch, score_key, fake)
     terms = game.discriminator_loss(real.score, read.score)
     weighted, bounds = information(read, latents)
     metrics = {"real": terms.real.mean(), "fake": terms.fake.mean()}
+    metrics |= play.mean_penalties(game.regularizers, critic, batch["x"], fake, penalty_key)
     return sum(metrics.values()) - weighted, Aux({**variables.state, "discriminator": state}, metrics | bounds)
 
 

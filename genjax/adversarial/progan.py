@@ -174,7 +174,6 @@ def progan(
     group: int = 4,
     generator_loss: GeneratorLoss = wasserstein_generator_loss,
     discriminator_loss: DiscriminatorLoss = wasserstein_discriminator_loss,
-    gradient_weight: float = 10.0,
     drift_weight: float = 1e-3,
     regularizers: Mapping[str, Regularizer] | None = None,
     dtype: Any = None,
@@ -191,11 +190,11 @@ def progan(
         group: examples a group of the minibatch standard deviation.
         generator_loss: of the scores of generated examples.
         discriminator_loss: of the scores of real and of generated examples, to which the drift penalty is added.
-        gradient_weight: lambda of the gradient penalty; 0 for none.
         drift_weight: epsilon of the drift penalty.
-        regularizers: further ones, as in `genjax.adversarial.gan.gan`.
+        regularizers: as in `genjax.adversarial.gan.gan`; the paper's gradient penalty of lambda = 10 if None.
         dtype: compute dtype.
-        options: further arguments of `genjax.adversarial.gan.gan` (condition_of, prior, discriminator_steps).
+        options: further arguments of `genjax.adversarial.gan.gan` (condition_of, prior, discriminator_steps,
+            discriminator_after).
 
     Returns:
         A model as `gan` makes it, whose `init` takes `lower`, the Variables of a run at half the side with the same
@@ -208,14 +207,13 @@ def progan(
     """
     check_side(shape, generator_features)
     check_side(shape, discriminator_features)
-    penalties = {"gradient_penalty": partial(gradient_penalty, weight=gradient_weight)} if gradient_weight else {}
     model = gan(
         ProGANGenerator(tuple(generator_features), shape[-1], dtype),
         ProGANDiscriminator(tuple(discriminator_features), group, dtype),
         latent_dim=latent_dim,
         generator_loss=generator_loss,
         discriminator_loss=with_drift(discriminator_loss, weight=drift_weight),
-        regularizers={**penalties, **(regularizers or {})},
+        regularizers={"gradient_penalty": gradient_penalty} if regularizers is None else regularizers,
         **options,
     )
     discriminate, generate = model.updates

@@ -8,6 +8,7 @@ Reference: Karras et al. 2019, "A Style-Based Generator Architecture for Generat
 https://arxiv.org/abs/1812.04948
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -15,11 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from genjax.adversarial.adaptive_augmentation import AdaptiveAugmentation
-from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss
+from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss, Regularizer
 from genjax.adversarial.latents import lerp
 from genjax.adversarial.players import run_player
 from genjax.adversarial.style_networks import draw_noise, num_styles
-from genjax.contract import Array, PyTree, Variables
+from genjax.contract import AfterFn, Array, PyTree, Variables
 
 
 class StyleGame(NamedTuple):
@@ -31,6 +32,9 @@ class StyleGame(NamedTuple):
     latent_dim: int
     generator_loss: GeneratorLoss
     discriminator_loss: DiscriminatorLoss
+    discriminator_steps: int
+    regularizers: Mapping[str, Regularizer]
+    discriminator_after: AfterFn | None
     mixing: float
     gamma: float
     r1_every: int

@@ -22,6 +22,7 @@ https://arxiv.org/abs/1912.04958
 """
 
 import math
+from collections.abc import Mapping
 from functools import partial
 
 import flax.linen as nn
@@ -31,13 +32,13 @@ from jax import lax
 
 from genjax.adversarial import adaptive_augmentation as ada
 from genjax.adversarial import style_game as play
-from genjax.adversarial.game import DiscriminatorLoss, GeneratorLoss
+from genjax.adversarial.game import Critic, DiscriminatorLoss, GeneratorLoss, Regularizer, mean_penalties
 from genjax.adversarial.losses import gan_discriminator_loss, non_saturating_generator_loss
 from genjax.adversarial.players import init_player, train_player
 from genjax.adversarial.regularizers import path_length_penalty, path_lengths, r1_penalty
 from genjax.adversarial.style_game import StyleGame
 from genjax.adversarial.style_networks import draw_noise, num_styles
-from genjax.contract import Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
+from genjax.contract import AfterFn, Array, Aux, Batch, GenerativeModel, PyTree, Update, Variables
 
 
 def stylegan2(
@@ -48,6 +49,9 @@ def stylegan2(
     latent_dim: int,
     generator_loss: GeneratorLoss = non_saturating_generator_loss,
     discriminator_loss: DiscriminatorLoss = gan_discriminator_loss,
+    discriminator_steps: int = 1,
+    regularizers: Mapping[str, Regularizer] | None = None,
+    discriminator_after: AfterFn | None = None,
     mixing: float = 0.9,
     gamma: float = 10.0,
     r1_every: int = 16,
@@ -69,8 +73,12 @@ def stylegan2(
         latent_dim: coordinates of z.
         generator_loss: of the scores of generated pictures.
         discriminator_loss: of the scores of real and of generated pictures.
+        discriminator_steps: m, moves of the discriminator by its loss at each step; lazy R1 weighs m times as much.
+        regularizers: as in `genjax.adversarial.gan.gan`, added to the discriminator's loss at every step, beside lazy
+            R1; the critic sees pictures through the augmentation, as R1's does.
+        discriminator_after: what follows each move of the discriminator, as in `Update.after`.
         mixing: share of generated pictures whose styles are mixed in training.
-        gamma: of R1; 0 for none.
+        gamma: of lazy R1; 0 for none.
         r1_every: k of R1.
         path_weight: of the path length; 0 for none (StyleGAN of 2019 has none).
         path_every: k of the path length.
@@ -99,6 +107,9 @@ def stylegan2(
         latent_dim=latent_dim,
         generator_loss=generator_loss,
         discriminator_loss=discriminator_loss,
+        discriminator_steps=discriminator_steps,
+        regularizers=dict(regularizers or {}),
+        discriminator_after=discriminator_after,
         mixing=mixing,
         gamma=gamma,
         r1_every=r1_every,
@@ -141,8 +152,9 @@ def _init(game: StyleGame, key: Array, batch: Batch) -> Variables:
 def _updates(game: StyleGame) -> tuple[Update, ...]:
     """Return a step's updates in order, without those of weight 0."""
     makers = ("mapping", "synthesis")
-    discriminate = Update("discriminate", ("discriminator",), partial(_discriminate, game))
-    r1 = Update("r1", ("discriminator",), partial(_r1, game), optimizer="discriminate", every=game.r1_every)
+    judge = {"players": ("discriminator",), "after": game.discriminator_after}
+    discriminate = Update("discriminate", loss=partial(_discriminate, game), repeat=game.discriminator_steps, **judge)
+    r1 = Update("r1", loss=partial(_r1, game), optimizer="discriminate", every=game.r1_every, **judge)
     move = Update("generate", makers, partial(_generate, game))
     path = Update("path_length", makers, partial(_path_length, game), optimizer="generate", every=game.path_every)
     found = [discriminate] + [r1] * bool(game.gamma) + [move] + [path] * bool(game.path_weight)
@@ -153,7 +165,7 @@ def _updates(game: StyleGame) -> tuple[Update, ...]:
 
 def _discriminate(game: StyleGame, variables: Variables, batch: Batch, key: Array, step: Array) -> tuple[Array, Aux]:
     del step
-    fake_key, real_run, fake_run = jax.random.split(key, 3)
+    fake_key, real_run, fake_run, penalty_key = jax.random.split(key, 4)
     fake, _ = _generate_in_training(game, variables, fake_key, batch["x"].shape[0])
     real_scores, kept = _score_in_training(game, variables, variables.state["discriminator"], real_run, batch["x"])
     fake_scores, kept = _score_in_training(game, variables, kept, fake_run, fake)
@@ -164,15 +176,16 @@ def _discriminate(game: StyleGame, variables: Variables, batch: Batch, key: Arra
     if game.augmentation is not None:
         state["overfitting"] = ada.observe(state["overfitting"], lax.stop_gradient(real_scores))
         metrics["p"] = state["overfitting"].p
-    return terms.real.mean() + terms.fake.mean(), Aux(state, metrics)
+    penalties = mean_penalties(game.regularizers, _critic(game, variables, real_run), batch["x"], fake, penalty_key)
+    return terms.real.mean() + terms.fake.mean() + sum(penalties.values()), Aux(state, metrics | penalties)
 
 
 def _r1(game: StyleGame, variables: Variables, batch: Batch, key: Array, step: Array) -> tuple[Array, Aux]:
     """Return R1, of the discriminator on pictures as they are before they are augmented."""
     del step
-    critic = lambda x: _score_in_training(game, variables, variables.state["discriminator"], key, x)[0]
+    critic = _critic(game, variables, key)
     penalty = r1_penalty(critic, batch["x"], batch["x"], key, gamma=game.gamma).mean()
-    return game.r1_every * penalty, Aux(variables.state, {"penalty": penalty})
+    return game.r1_every * game.discriminator_steps * penalty, Aux(variables.state, {"penalty": penalty})
 
 
 def _generate(game: StyleGame, variables: Variables, batch: Batch, key: Array, step: Array) -> tuple[Array, Aux]:
@@ -233,3 +246,8 @@ def _score_in_training(
     if game.augmentation is not None:
         x = game.augmentation.augment(augment_key, x, variables.state["overfitting"].p)
     return train_player(game.discriminator, variables.params["discriminator"], kept, run_key, x)
+
+
+def _critic(game: StyleGame, variables: Variables, key: Array) -> Critic:
+    """Return pictures -> scores as in training, augmented alike at each call; no state moves."""
+    return lambda x: _score_in_training(game, variables, variables.state["discriminator"], key, x)[0]

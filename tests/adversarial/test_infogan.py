@@ -3,13 +3,17 @@
 import functools
 import itertools
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
 from genjax.adversarial import Codes, InfoGANDiscriminator, InfoGANGenerator, Lambdas
-from genjax.adversarial import categorical_bound, draw_latents, infogan, match_codes, uniform_bound
+from genjax.adversarial import categorical_bound, draw_latents, hinge_discriminator_loss, hinge_generator_loss, infogan
+from genjax.adversarial import match_codes, r2_penalty, uniform_bound
+from genjax.adversarial.info_networks import Recognition
 
 KEY = jax.random.key(0)
 CODES = Codes(noise=3, categories=4, numbers=2)
@@ -110,6 +114,44 @@ def test_lambda_l_i_is_in_both_losses_and_q_learns_from_it_alone():
         moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), variables.state, aux.state)
         other = ({"discriminator", "generator"} - {player}).pop()
         assert all(jax.tree.leaves(moved[player])) and not any(jax.tree.leaves(moved[other]))
+
+
+class Grey(nn.Module):
+    """Pictures of 0.5 everywhere."""
+
+    @nn.compact
+    def __call__(self, z, *, train):
+        return jnp.broadcast_to(self.param("level", nn.initializers.constant(0.5), ()), (z.shape[0], 4, 4, 1))
+
+
+class Total(nn.Module):
+    """Scores are 3 times the sum of the pixels; Q reads nothing."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        score = self.param("w", nn.initializers.constant(3.0), ()) * x.sum(axis=(1, 2, 3))
+        return Recognition(score, jnp.zeros((x.shape[0], 4)), jnp.zeros((x.shape[0], 2)))
+
+
+def test_another_loss_and_a_penalty_are_played():
+    """Hinge with R2: the gradient is 3 at each of 16 pixels."""
+    losses = {"generator_loss": hinge_generator_loss, "discriminator_loss": hinge_discriminator_loss}
+    options = {"codes": CODES, "lambdas": Lambdas(0.3, 0.0), "regularizers": {"r2": r2_penalty}}
+    options |= {"discriminator_steps": 2, "discriminator_after": lambda params, state: (params, state)}
+    model = infogan(Grey(), Total(), **losses, **options)
+    assert model.updates[0].repeat == 2 and model.updates[0].after is not None and model.updates[1].after is None
+
+    @jax.jit
+    def run(batch):
+        variables = model.init(KEY, batch)
+        return [update.loss(variables, batch, KEY, 0) for update in model.updates]
+
+    (judged, aux), (made, _) = run(BATCH)
+    real = 3 * BATCH["x"].sum(axis=(1, 2, 3), dtype=np.float64)
+    np.testing.assert_allclose(aux.metrics["r2"], 5 * 16 * 3.0**2, rtol=1e-5)
+    # Of a category of which nothing is read the bound is 0.
+    np.testing.assert_allclose(judged, np.maximum(0, 1 - real).mean() + 1 + 3 * 8 + 5 * 16 * 3.0**2, rtol=1e-5)
+    np.testing.assert_allclose(made, -3 * 8, rtol=1e-5)
 
 
 def test_one_code_is_varied_and_the_rest_kept():

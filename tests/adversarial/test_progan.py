@@ -125,8 +125,7 @@ def test_drift_adds_the_squared_score_of_real_examples_alone():
 def test_other_losses_and_penalties_may_be_played():
     options = {"latent_dim": 3, "generator_features": NARROW, "discriminator_features": NARROW, "group": 2}
     hinge = {"generator_loss": hinge_generator_loss, "discriminator_loss": hinge_discriminator_loss}
-    weights = {"gradient_weight": 0.0, "drift_weight": 0.0, "regularizers": {"r1": r1_penalty}}
-    model = progan((4, 4, 1), **options, **hinge, **weights)
+    model = progan((4, 4, 1), **options, **hinge, drift_weight=0.0, regularizers={"r1": r1_penalty})
     key = jax.random.key(0)
 
     @jax.jit
@@ -138,6 +137,9 @@ def test_other_losses_and_penalties_may_be_played():
     scores, metrics = jax.device_get(run(batch(4)))
     assert set(metrics) == {"real", "fake", "real_score", "fake_score", "r1"}
     np.testing.assert_allclose(metrics["real"], np.maximum(0, 1 - scores).mean(), rtol=1e-5)
+    own = progan((4, 4, 1), **options)
+    shapes = jax.eval_shape(lambda b: own.updates[0].loss(own.init(key, b), b, key, 0)[1].metrics, batch(4))
+    assert set(shapes) == {"real", "fake", "real_score", "fake_score", "gradient_penalty"}
 
 
 def test_number_of_parameters_of_the_paper():

@@ -2,6 +2,7 @@
 
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,9 +19,11 @@ from genjax.adversarial import (
     mix_styles,
     num_styles,
     path_lengths,
+    r2_penalty,
     stylegan2,
     truncate,
 )
+from genjax.adversarial.adaptive_augmentation import AdaptiveAugmentation
 
 FEATURES, SIDES, LATENT, STYLE = (4, 3), (4, 8, 8), 3, 5
 BATCH = {"x": np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 1)).astype(np.float32)}
@@ -241,6 +244,50 @@ def test_other_losses_may_be_played():
     for update in model.updates:
         jax.eval_shape(update.loss, variables, BATCH, key, 0)
     assert played == ["discriminator", "generator"]
+
+
+class Grey(nn.Module):
+    """Pictures of 0.5 everywhere."""
+
+    features = (1,)
+    noise_sides = ()
+
+    @nn.compact
+    def __call__(self, styles, noise, *, train):
+        return jnp.broadcast_to(self.param("level", nn.initializers.constant(0.5), ()), (styles.shape[0], 4, 4, 1))
+
+
+class Total(nn.Module):
+    """Scores are 3 times the sum of the pixels."""
+
+    @nn.compact
+    def __call__(self, x, *, train):
+        return self.param("w", nn.initializers.constant(3.0), ()) * x.sum(axis=(1, 2, 3))
+
+
+def test_a_penalty_is_added_beside_lazy_r1_and_sees_augmented_pictures():
+    """Pictures are seen twice as bright: scores are 6 times the sum, their gradient 6 at each of 16 pixels."""
+    brighter = AdaptiveAugmentation(lambda key, x, p: 2 * x)
+    options = {"regularizers": {"r2": r2_penalty}, "discriminator_steps": 3, "augmentation": brighter, "gamma": 2.0}
+    options |= {"discriminator_after": lambda params, state: (params, state), "path_weight": 0.0}
+    players = MappingNetwork(STYLE, 1), Grey(), Total()
+    model = stylegan2(*players, latent_dim=LATENT, discriminator_loss=hinge_discriminator_loss, **options)
+    discriminate, r1, generate, adapt = model.updates
+    assert discriminate.repeat == 3 and r1.repeat == generate.repeat == 1
+    assert discriminate.after is r1.after is not None and generate.after is None
+    batch = {"x": BATCH["x"][:, :4, :4]}
+
+    @jax.jit
+    def run(batch):
+        key = jax.random.key(0)
+        variables = model.init(key, batch)
+        return [update.loss(variables, batch, key, 0) for update in (discriminate, r1)]
+
+    (judged, aux), (lazy, _) = run(batch)
+    real = 6 * batch["x"].sum(axis=(1, 2, 3), dtype=np.float64)
+    np.testing.assert_allclose(aux.metrics["r2"], 5 * 16 * 6.0**2, rtol=1e-5)
+    np.testing.assert_allclose(judged, np.maximum(0, 1 - real).mean() + 1 + 6 * 8 + 5 * 16 * 6.0**2, rtol=1e-5)
+    np.testing.assert_allclose(lazy, 16 * 3 * 16 * 6.0**2, rtol=1e-5)  # made once in 16 steps of three moves each
 
 
 def test_pictures_of_another_size_are_refused():

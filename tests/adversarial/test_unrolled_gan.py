@@ -9,7 +9,8 @@ import optax
 import pytest
 from scipy.special import expit
 
-from genjax.adversarial import MLPDiscriminator, MLPGenerator, gan, minimax_generator_loss, unroll, unrolled_gan
+from genjax.adversarial import MLPDiscriminator, MLPGenerator, gan, hinge_discriminator_loss, hinge_generator_loss
+from genjax.adversarial import minimax_generator_loss, r2_penalty, unroll, unrolled_gan
 from genjax.training.state import init_state
 from genjax.training.step import make_step
 from genjax.training.system import System
@@ -62,6 +63,24 @@ def test_the_reaction_of_the_discriminator_is_in_the_gradient():
         w, b = w + eta * (np.mean(reject * x) - accept * g), b + eta * (np.mean(reject) - accept)
     held = lambda t: np.log(expit(-(w * (1.0 + t) + b)))
     assert abs(float(gradient) - (held(theta + h) - held(theta - h)) / (2 * h)) > 0.04  # a tenth of the gradient
+
+
+def test_another_loss_and_a_penalty_are_played_and_unrolled():
+    """Hinge with R2, whose gradient is w: one step from w = 0.4 and b = -0.2, where no hinge is flat."""
+    eta, g, x = 0.05, 0.3, X[:, 0]
+    losses = {"generator_loss": hinge_generator_loss, "discriminator_loss": hinge_discriminator_loss}
+    options = {"prior": ones, "unroll_steps": 1, "inner_optimizer": optax.sgd(eta), "regularizers": {"r2": r2_penalty}}
+    model = unrolled_gan(Shift(), Slope(), latent_dim=1, **losses, **options)
+
+    @jax.jit
+    def run(batch):
+        variables = model.init(KEY, batch)
+        return [update.loss(variables, batch, KEY, 0) for update in model.updates]
+
+    (_, judged), (made, _) = run({"x": X.astype(np.float32)})
+    np.testing.assert_allclose(judged.metrics["r2"], 5 * 0.4**2, rtol=1e-6)
+    w = 0.4 - eta * (g - x.mean() + 10 * 0.4)  # b stays
+    np.testing.assert_allclose(made, -(w * g - 0.2) - np.maximum(0, 1 - (w * x - 0.2)).mean(), rtol=1e-5)
 
 
 def test_unrolled_descent_of_a_quadratic_has_its_closed_form():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from experiments import games
-from experiments.configs.adversarial import biggan, cgan, cyclegan, dcgan, pix2pix, sagan, sngan, srgan
+from experiments.configs.adversarial import attgan, biggan, cgan, cyclegan, dcgan, infogan, midinet, pix2pix, progan
+from experiments.configs.adversarial import sagan, sngan, srgan, stargan, stylegan2, unrolled_gan
 from experiments.configs.common import base
 from genjax.errors import UserError
 
@@ -84,23 +85,42 @@ def test_configs_of_other_networks_have_the_same_fields(module, played):
     assert played == {"generator", "discriminator"} and built.updates[0].after is not None
 
 
-@pytest.mark.parametrize("module", [pix2pix, cyclegan, srgan])
-def test_configs_of_translations_have_them_too(module, played):
+OWN = {  # the loss and the weights of a paper, where they are not those of a GAN
+    cyclegan: ("least_squares", {}),
+    unrolled_gan: ("minimax", {}),
+    progan: ("wasserstein", {"gradient_penalty": 10.0}),
+    stargan: ("wasserstein", {"gradient_penalty": 10.0}),
+    attgan: ("wasserstein", {"gradient_penalty": 10.0}),
+    midinet: ("non_saturating", {"r1": 10.0, "r2": 10.0}),
+}
+SHAPES = {unrolled_gan: (2,), midinet: (8, 8), stylegan2: (4, 4, 1), stargan: (8, 8, 3), attgan: (8, 8, 3)}
+
+
+@pytest.mark.parametrize(
+    "module", [pix2pix, cyclegan, srgan, stargan, attgan, unrolled_gan, infogan, progan, stylegan2, midinet]
+)
+def test_configs_of_other_games_have_them_too(module, played):
     config = module.get_config("tiny")
-    assert not any(config.model.regularizers.values()) and not config.model.clip
+    weights = config.model.regularizers
+    own = config.model.loss, {name: weight for name, weight in weights.items() if weight}
+    assert own == OWN.get(module, ("non_saturating", {})) and not config.model.clip
     config.model.update({"loss": "noted", "clip": 0.1, "discriminator_steps": 3})
-    on_gradients = () if module is srgan else tuple(games.GRADIENT_PENALTIES)
-    on_weights = [name for name in config.model.regularizers if name.partition("_")[2] in games.WEIGHT_PENALTIES]
-    config.model.regularizers.update(dict.fromkeys((*on_gradients, *on_weights), 0.5))
+    on_gradients = () if module in (srgan, infogan) else tuple(games.GRADIENT_PENALTIES)
+    weights.update({name: 0.5 for name in weights if name in on_gradients or name not in games.GRADIENT_PENALTIES})
     built = module.build(config).model
-    pictures = jax.ShapeDtypeStruct((3, 8, 8, 1), jnp.float32)
-    batch, key = {"x": pictures, "y": pictures}, jax.eval_shape(lambda: jax.random.key(0))
+    pictures = jax.ShapeDtypeStruct((4, *SHAPES.get(module, (8, 8, 1))), jnp.float32)
+    batch = dict.fromkeys(("x", "y", "previous"), pictures)
+    batch["label"] = jax.ShapeDtypeStruct((4,), jnp.int32)
+    batch["attributes"] = jax.ShapeDtypeStruct((4, len(attgan.ATTRIBUTES)), jnp.float32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(built.init, key, batch)
     told = {update.name: jax.eval_shape(update.loss, variables, batch, key, 0)[1] for update in built.updates}
     metrics = {name: set(aux.metrics) for name, aux in told.items()}
     of_each = [f"{name}_{domain}" for name in on_gradients for domain in "ab"] if module is cyclegan else on_gradients
-    judge, make = ("discriminate", "generate") if module is cyclegan else ("discriminator", "generator")
-    assert {*of_each, *games.WEIGHT_PENALTIES} <= metrics[judge] and set(games.WEIGHT_PENALTIES) <= metrics[make]
+    expected = {*of_each, *games.WEIGHT_PENALTIES} | {"consistency"} & set(weights)
+    (judge,) = {"discriminate", "discriminator"} & set(metrics)
+    (make,) = {"generate", "generator", "edit"} & set(metrics)
+    assert expected <= metrics[judge] and set(games.WEIGHT_PENALTIES) <= metrics[make]
     (update,) = (update for update in built.updates if update.name == judge)
     assert played == {"generator", "discriminator"} and update.repeat == 3
     params, _ = update.after({name: {"w": jnp.ones(2)} for name in variables.params}, {})
@@ -164,3 +184,5 @@ def test_augmentations():
     assert len(moved) > 5
     noise = games.jittered(jax.random.key(1), jnp.zeros((2000, 2)))
     np.testing.assert_allclose(np.std(noise), 0.05, rtol=0.05)
+    np.testing.assert_array_equal(games.moved(jax.random.key(0), x), found)
+    np.testing.assert_array_equal(games.moved(jax.random.key(1), jnp.zeros((2000, 2))), noise)

@@ -6,6 +6,11 @@ Variants:
     mnist_cpu  the same, half as wide and trained on a sixteenth of the pictures.
     tiny     as '', small enough to compile in a second.
 
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`; penalties
+on gradients refuse the discriminator's batch normalization:
+
+    --config.model.loss=hinge --config.model.regularizers.consistency=10
+
 The picture of a run has the categories in its columns, ten of them; the rest of the latent is the same along a row.
 """
 
@@ -15,7 +20,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations
+from experiments import evaluations, games
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax import evaluation as metrics
@@ -63,6 +68,7 @@ def _default(config: ConfigDict) -> None:
     config.model.discriminator_features = (32, 64)
     config.model.discriminator_hidden = 128
     config.model.q_hidden = 64
+    games.choices(config)
     config.sample.num = 100
 
     config.expected.result = (
@@ -129,7 +135,8 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         tuple(model.discriminator_features), model.discriminator_hidden, model.q_hidden, codes, axis_name, dtype
     )
     lambdas = adversarial.Lambdas(model.lambda_category, model.lambda_numbers)
-    built = adversarial.infogan(generator, discriminator, codes=codes, lambdas=lambdas)
+    played = adversarial.infogan(generator, discriminator, codes=codes, lambdas=lambdas, **games.options(model))
+    built = games.penalized(played, model)
     rates = {"generator": train.generator_rate, "discriminator": train.discriminator_rate}
     measured = {"codes": code_accuracy}
     if config.data.name in evaluations.RECIPES:

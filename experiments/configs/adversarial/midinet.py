@@ -3,6 +3,9 @@
 Two bars may follow each one. A discriminator that is steep asks for the nearer, whatever z says; the zero-centred
 penalties of Mescheder et al. 2018 are as strong here as it takes for both to be learned.
 
+Any loss and any regularizer but consistency may be played with these networks, by the fields of
+`experiments.games.choices`.
+
 Variants:
     ''    the data `melodies`, whose bars are the one before shifted by one or two degrees.
     tiny  as '', small enough to compile in a second.
@@ -15,7 +18,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from experiments import series
+from experiments import games, series
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array, Variables
@@ -54,7 +57,8 @@ def _default(config: ConfigDict) -> None:
     config.model.latent_dim = 4
     config.model.generator_features = 64
     config.model.discriminator_features = 128
-    config.model.gamma = 10.0  # of R1 and of R2
+    games.choices(config, consistency=False)
+    config.model.regularizers.r1 = config.model.regularizers.r2 = 10.0
 
     config.sample.num = 16
     config.expected.result = (
@@ -79,17 +83,18 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     """Build the system; nothing in it is coupled over the batch, so `axis_name` is not used."""
     del axis_name
     half = config.train.steps // 2
-    falling = lambda rate: optax.linear_schedule(rate, 0.0, config.train.steps - half, half)
-    adam = lambda rate: optax.adam(falling(rate), b1=config.train.adam_b1)
-    penalties = {"r1": adversarial.r1_penalty, "r2": adversarial.r2_penalty}
-    model = adversarial.midinet(
+    # The discriminator may move more often, and its rate counts its own moves.
+    falling = lambda rate, moves: optax.linear_schedule(rate, 0.0, (config.train.steps - half) * moves, half * moves)
+    adam = lambda rate, moves: optax.adam(falling(rate, moves), b1=config.train.adam_b1)
+    played = adversarial.midinet(
         tuple(config.model.shape),
         latent_dim=config.model.latent_dim,
         generator_features=config.model.generator_features,
         discriminator_features=config.model.discriminator_features,
         dtype=jnp.dtype(config.train.precision),
-        regularizers={name: partial(penalty, gamma=config.model.gamma) for name, penalty in penalties.items()},
+        **games.options(config.model),
     )
+    model = games.penalized(played, config.model)
 
     def preview(variables: Variables, key: Array, num: int) -> Array:
         return model.methods["melody"](variables, key, num, num_bars=4)
@@ -97,8 +102,8 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     return System(
         model=model,
         optimizers={
-            "generator": adam(config.train.generator_rate),
-            "discriminator": adam(config.train.discriminator_rate),
+            "generator": adam(config.train.generator_rate, 1),
+            "discriminator": adam(config.train.discriminator_rate, config.model.discriminator_steps),
         },
         preview=preview,
         to_picture=series.draw_bars,

@@ -11,13 +11,18 @@ Variants:
     mnist_8, mnist_16, mnist_32, each grown from the one before.
     mnist_cpu, mnist_cpu_8, mnist_cpu_16, mnist_cpu_32  the same, small enough for one CPU core.
     tiny      8 x 8, the new layers fading in over old ones that have learned nothing; compiles in a second.
+
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`; the
+paper's penalty on drifting scores is added to any of them:
+
+    --config.model.loss=non_saturating --config.model.regularizers.gradient_penalty=0 --config.model.regularizers.r1=1
 """
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations
+from experiments import evaluations, games
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.adversarial.progan import halve
@@ -83,6 +88,9 @@ def _default(config: ConfigDict) -> None:
     config.model.features = (64, 16)  # of both players at 4 x 4, 8 x 8, ...; as many as the side needs
     config.model.fade_steps = 2_000
     config.model.group = 4
+    config.model.drift_weight = 1e-3  # epsilon
+    games.choices(config, loss="wasserstein")
+    config.model.regularizers.gradient_penalty = 10.0
 
 
 def _grown(config: ConfigDict) -> None:
@@ -140,20 +148,24 @@ def build(config: ConfigDict, *, axis_name: str | None = None, stages: dict[str,
         raise UserError(f"model.side={model.side} is none of {sides}, one for each of model.features.")
     features = tuple(model.features)[: sides.index(model.side) + 1]
     half = train.steps // 2
-    rate = optax.linear_schedule(train.learning_rate, 0.0, train.steps - half, half)
-    adam = optax.adam(rate, b1=0.0, b2=0.99, eps=1e-8)
+    # The discriminator may move more often, and its rate counts its own moves.
+    falling = lambda moves: optax.linear_schedule(train.learning_rate, 0.0, (train.steps - half) * moves, half * moves)
+    adam = lambda moves: optax.adam(falling(moves), b1=0.0, b2=0.99, eps=1e-8)
     whole = model.side == model.padded and config.data.name in evaluations.RECIPES
+    built = adversarial.progan(
+        (model.side, model.side, 1),
+        latent_dim=model.latent_dim,
+        generator_features=features,
+        discriminator_features=features,
+        fade_steps=model.fade_steps,
+        group=model.group,
+        drift_weight=model.drift_weight,
+        dtype=jnp.dtype(train.precision),
+        **games.options(model),
+    )
     return System(
-        model=adversarial.progan(
-            (model.side, model.side, 1),
-            latent_dim=model.latent_dim,
-            generator_features=features,
-            discriminator_features=features,
-            fade_steps=model.fade_steps,
-            group=model.group,
-            dtype=jnp.dtype(train.precision),
-        ),
-        optimizers={"generator": adam, "discriminator": adam},
+        model=games.penalized(built, model),
+        optimizers={"generator": adam(1), "discriminator": adam(model.discriminator_steps)},
         transform=transforms.chain(
             transforms.pad_to(model.padded),
             transforms.symmetric(model.levels),

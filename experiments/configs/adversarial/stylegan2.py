@@ -7,13 +7,18 @@ Variants:
     mnist    MNIST padded to 32 x 32 (4 -> 32); needs --config.data.dir.
     cifar10  32 x 32 in colour, with adaptive discriminator augmentation, likewise.
     tiny     digits pooled to 4 x 4, with augmentation, small enough to compile in seconds.
+
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`, beside the
+paper's lazy terms; without lazy R1 and with a penalty at every step:
+
+    --config.model.loss=hinge --config.model.gamma=0 --config.model.regularizers.gradient_penalty=1
 """
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations
+from experiments import evaluations, games
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.adversarial import adaptive_augmentation as ada
@@ -68,10 +73,11 @@ def _default(config: ConfigDict) -> None:
     config.model.features = (64, 16)  # of synthesis and discriminator at 4 x 4, 8 x 8, ...
     config.model.group = 4
     config.model.mixing = 0.0  # as the authors' code has it for small pictures
-    config.model.gamma = 0.3
     config.model.path_weight = 0.0  # likewise
+    config.model.gamma = 0.3  # of lazy R1
     config.model.augmentation = ""  # one of AUGMENTATIONS, or '' for none
     config.model.augmentation_images = 500_000  # within which p could go from 0 to 1
+    games.choices(config)
 
     config.expected.result = (
         "seed 0: classifier-FID 7.6 (floor 3.9), precision 0.81, recall 0.84 on the test split; digits can be read"
@@ -182,14 +188,16 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         path_every=train.path_every,
         augmentation=_augmentation(model),
         axis_name=axis_name,
+        **games.options(model),
     )
     whole = model.side == model.padded and config.data.name in evaluations.RECIPES
     margin = 2 if config.data.name == "mnist" and model.side == 32 else 0  # what MNIST was padded by
+    r1_every = train.r1_every if model.gamma else None
     return System(
-        model=built,
+        model=games.penalized(built, model),
         optimizers={
             "generate": _lazy_adam(train, train.path_every if model.path_weight else None),
-            "discriminate": _lazy_adam(train, train.r1_every if model.gamma else None),
+            "discriminate": _lazy_adam(train, r1_every, moves=model.discriminator_steps),
         },
         transform=transforms.chain(
             transforms.pad_to(model.padded),
@@ -201,16 +209,18 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     )
 
 
-def _lazy_adam(train: ConfigDict, every: int | None) -> optax.GradientTransformation:
+def _lazy_adam(train: ConfigDict, every: int | None, *, moves: int = 1) -> optax.GradientTransformation:
     """Return Adam for a loss of every step and a penalty of every k-th; without a penalty, Adam as it is.
 
-    Both are steps of the same Adam, k + 1 of them in k steps of the training, which its rate counts.
+    Both are steps of the same Adam, k + 1 of them in k steps of the training, which its rate counts; k m + 1 where the
+    loss is descended m times a step (`moves`).
 
     Reference: Karras et al. 2020, appendix B.
     """
-    c = 1.0 if every is None else every / (every + 1)
+    c = 1.0 if every is None else every * moves / (every * moves + 1)
     half = train.steps // 2
-    rate = optax.linear_schedule(c * train.learning_rate, 0.0, round((train.steps - half) / c), round(half / c))
+    counted = lambda steps: round(steps * moves / c)
+    rate = optax.linear_schedule(c * train.learning_rate, 0.0, counted(train.steps - half), counted(half))
     return optax.adam(rate, b1=0.0, b2=0.99**c, eps=1e-8)
 
 

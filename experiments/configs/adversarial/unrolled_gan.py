@@ -4,13 +4,18 @@ Variants:
     ''     toy2d/ring_of_8, 5 unrolled steps.
     plain  the same with none: the plain GAN at the same settings, which drops modes.
     tiny   as '', small enough to compile in a second.
+
+Any loss and any regularizer may be played with these networks, by the fields of `experiments.games.choices`; the
+unrolled steps descend the loss with its penalties on gradients, and neither penalize weights nor clip them:
+
+    --config.model.loss=wasserstein --config.model.regularizers.one_sided_gradient_penalty=1
 """
 
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from experiments import evaluations, toy_modes
+from experiments import evaluations, games, toy_modes
 from experiments.configs.common import base
 from genjax import adversarial
 from genjax.errors import UserError
@@ -48,6 +53,7 @@ def _default(config: ConfigDict) -> None:
     config.model.generator_hidden = (64, 64)
     config.model.discriminator_hidden = (64, 64)
     config.model.unroll_steps = 5  # K
+    games.choices(config, loss="minimax")
 
     config.sample.num = 1000
     config.eval.num_samples = 2500
@@ -86,14 +92,16 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     dtype = jnp.dtype(train.precision)
     # The root keeps Adam differentiable where a gradient is zero.
     answer = optax.adam(train.discriminator_rate, b1=train.adam_b1, eps_root=1e-12)
+    built = adversarial.unrolled_gan(
+        adversarial.MLPGenerator((2,), tuple(model.generator_hidden), dtype=dtype),
+        adversarial.MLPDiscriminator(tuple(model.discriminator_hidden), dtype),
+        latent_dim=model.latent_dim,
+        unroll_steps=model.unroll_steps,
+        inner_optimizer=answer,
+        **games.options(model),
+    )
     return System(
-        model=adversarial.unrolled_gan(
-            adversarial.MLPGenerator((2,), tuple(model.generator_hidden), dtype=dtype),
-            adversarial.MLPDiscriminator(tuple(model.discriminator_hidden), dtype),
-            latent_dim=model.latent_dim,
-            unroll_steps=model.unroll_steps,
-            inner_optimizer=answer,
-        ),
+        model=games.penalized(built, model),
         optimizers={
             "generator": optax.adam(train.generator_rate, b1=train.adam_b1),
             "discriminator": answer,
