@@ -14,6 +14,7 @@ import numpy as np
 from experiments import evaluations, translations
 from genjax import evaluation as metrics
 from genjax.contract import Array, Variables
+from genjax.pixels import to_symmetric
 from genjax.training.system import EvalContext
 
 Edit = Callable[[Variables, Array, Array, Array], Array]  # variables, key, x [N, ...], look [N] -> [N, ...]
@@ -36,7 +37,7 @@ def preview_of(config: Any, levels: int, edit: Edit, num_looks: int, *, across: 
         stored = translations.held_out(config, groups * num_looks)
         # One look of each picture: the first, the second, ...
         chosen = np.arange(groups) * num_looks + np.arange(groups) % num_looks
-        given = translations.symmetric_pair(levels)(key, stored)["x"][chosen]
+        given = to_symmetric(stored["x"][chosen], levels)
         look = jnp.tile(jnp.arange(num_looks), groups)
         made = edit(variables, key, jnp.repeat(given, num_looks, axis=0), look)
         made = made.reshape(groups, num_looks, *given.shape[1:])
@@ -93,6 +94,37 @@ def edits(
     own = made[:, np.eye(num_looks, dtype=bool)]
     result |= translations.errors(own.reshape(x.shape), truth.reshape(x.shape), "_same")
     return result | {"n": len(truth), "split": context.config.data.test_split}
+
+
+def edits_of_unknown_truth(context: EvalContext, edit: Edit, num_looks: int) -> dict[str, Any]:
+    """Edit every held-out picture into every other look, and back.
+
+    Args:
+        context: of a system of pictures with a 'label', the look, and a method 'classify' (x) -> `[N, K]`.
+        edit: see Edit.
+        num_looks: K.
+
+    Returns:
+        'look_accuracy', the share of edits that the model's own classifier takes for the look asked for (chance 1/K),
+        'look_accuracy_of_truth' of the pictures themselves; 'l1' and 'psnr' of the way there and back in [0, 1]; 'n'
+        pictures and 'split'.
+    """
+    classify, run = jax.jit(context.system.model.methods["classify"]), jax.jit(edit)
+    read = lambda x: np.asarray(classify(context.variables, context.key, x)).argmax(axis=1)
+    made_right, right, given, again = [], [], [], []
+    for batch in context.test():
+        x, label = batch["x"], np.asarray(batch["label"])
+        right.append(read(x) == label)
+        for step in range(1, num_looks):
+            wanted = (label + step) % num_looks
+            made = run(context.variables, context.key, x, wanted)
+            made_right.append(read(made) == wanted)
+            given.append(np.asarray(translations.to_picture(x), np.float64))
+            again.append(np.asarray(translations.to_picture(run(context.variables, context.key, made, label)), np.float64))
+    result = {"look_accuracy": float(np.concatenate(made_right).mean())}
+    result["look_accuracy_of_truth"] = float(np.concatenate(right).mean())
+    result |= translations.errors(np.concatenate(again), np.concatenate(given))
+    return result | {"n": len(np.concatenate(right)), "split": context.config.data.test_split}
 
 
 def _figures(found: Edited, chosen: np.ndarray) -> dict[str, Any]:

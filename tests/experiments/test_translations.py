@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from experiments import assemble, looks, translations
-from experiments.configs.adversarial import cyclegan, pix2pix
+from experiments.configs.adversarial import cyclegan, pix2pix, stargan
 from genjax.contract import GenerativeModel, Variables
 from genjax.data import open_source
 from genjax.data.domains import LOOKS
@@ -141,6 +141,48 @@ def test_a_users_folders_fit_the_configs(tmp_path, module, model):
     with pytest.raises(UserError, match="does not fit data.name='folder_.*(domain has|the data are)"):
         with assemble.shapes_told(config):
             jax.eval_shape(lambda: wrong.model.init(jax.random.key(0), wrong.transform(jax.random.key(0), stored)))
+
+
+def test_a_users_folders_are_domains_of_stargan(tmp_path):
+    """Both losses can be traced, there is a preview, and edits are measured without a truth."""
+    folders(tmp_path, ("RGB", "RGB"), num=6)
+    model = {"blocks": 0, "outer_kernel": 1, "discriminator_features": (4, 4)}
+    config = of_folders(stargan, tmp_path, **model)
+    system = stargan.build(config)
+    stored = assemble.example_batch(config)
+
+    def run(stored):
+        key = jax.random.key(0)
+        batch = system.transform(key, stored)
+        variables = system.model.init(key, batch)
+        losses = [update.loss(variables, batch, key, 0)[0] for update in system.model.updates]
+        return variables, losses, system.preview(variables, key, 81)
+
+    shapes, losses, preview = jax.eval_shape(run, stored)
+    assert [loss.shape for loss in losses] == [()] * 2 and preview.shape[1:] == (8, 8, 3)
+    with pytest.raises(UserError, match="has 2 domains.*num_domains=2"):
+        stargan.build(of_folders(stargan, tmp_path, num_domains=3))
+    with pytest.raises(UserError, match="has no labels.*a sub-folder"):
+        stargan.build(of_folders(stargan, tmp_path / "A"))
+
+
+def test_edits_without_a_truth_are_judged_by_the_models_own_classifier():
+    """Grey pictures of look 1 are bright; the brightest one stays as it is, whatever is asked for."""
+    grey = np.array([-0.5, 0.5, 0.9], np.float32)
+    batch = {"x": np.broadcast_to(grey.reshape(3, 1, 1, 1), (3, 2, 2, 3)), "label": np.array([0, 1, 1])}
+
+    def edit(variables, key, x, look):
+        sign = jnp.where(look == 1, 1.0, -1.0).reshape(-1, 1, 1, 1)
+        return jnp.where(x > 0.8, x, sign * jnp.abs(x))
+
+    classify = lambda variables, key, x: jnp.stack([-x[:, 0, 0, 0], x[:, 0, 0, 0]], axis=1)
+    model = GenerativeModel(None, (), None, methods={"classify": classify})
+    config = ConfigDict({"data": {"test_split": "test"}})
+    batches = lambda: iter([batch])
+    context = EvalContext(System(model, {}), Variables({}), jax.random.key(0), batches, batches, None, config)
+    found = looks.edits_of_unknown_truth(context, edit, 2)
+    assert found["look_accuracy_of_truth"] == 1 and found["n"] == 3 and found["l1"] == 0 and found["psnr"] == 100
+    np.testing.assert_allclose(found["look_accuracy"], 2 / 3)
 
 
 def test_only_the_librarys_own_sentences_are_told_without_a_traceback():

@@ -25,6 +25,7 @@ from experiments.configs.common import base
 from genjax import adversarial
 from genjax.contract import Array, Batch, Variables
 from genjax.data.domains import ATTRIBUTES, BITS
+from genjax.errors import UserError
 from genjax.pixels import to_symmetric
 from genjax.training.system import System
 
@@ -137,6 +138,8 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
 
 def _transform(levels: int, key: Array, batch: Batch) -> Batch:
     del key
+    if "attributes" not in batch:
+        raise UserError("AttGAN edits 'attributes', which these data have not: take data.name='looks/attributes[/<set>]'.")
     attributes = batch["attributes"].astype(jnp.float32)
     return {**batch, "x": to_symmetric(batch["x"], levels), "attributes": attributes}
 

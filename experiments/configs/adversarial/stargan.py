@@ -12,6 +12,8 @@ Variants:
     ''         8 x 8 digits in red, green, blue and yellow.
     wide       the same by a generator at half the resolution.
     rotations  digits turned by 0, 90, 180 and 270 degrees.
+    folder     64 x 64 pictures below --config.data.dir, a sub-folder for each of --config.model.num_domains domains.
+               No truth is known: what is measured is the way there and back, and what the discriminator takes edits for.
     tiny       as '', small enough to compile in a second.
 """
 
@@ -28,7 +30,8 @@ from ml_collections import ConfigDict
 from experiments import games, looks, raster, translations
 from experiments.configs.common import base
 from genjax import adversarial
-from genjax.data import transforms
+from genjax.data import open_source, transforms
+from genjax.errors import UserError
 from genjax.training.system import System
 
 PLAIN = {
@@ -41,7 +44,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """Return the config of a variant."""
     config = base("adversarial/stargan")
     _default(config)
-    return raster.apply_variant(config, variant, {"wide": _wide, "rotations": _rotations, "tiny": _tiny})
+    return raster.apply_variant(config, variant, {"wide": _wide, "rotations": _rotations, "folder": _folder, "tiny": _tiny})
 
 
 def _default(config: ConfigDict) -> None:
@@ -107,6 +110,25 @@ def _rotations(config: ConfigDict) -> None:
     config.model.discriminator_steps = 1
     config.model.regularizers.gradient_penalty = 0.0
     config.model.regularizers.r1 = 5.0
+    config.expected.result = (
+        "seeds 0, 1, 2: 95.5, 95.8, 69.3 % of edits nearest to the rotation asked for, L1 0.008, 0.007, 0.134, class kept "
+        "0.989, 0.991, 0.623; of seed 2 quarter turns are mirrored as well"
+    )
+    config.expected.cost = "1.5 to 3 minutes of one CPU core"
+
+
+def _folder(config: ConfigDict) -> None:
+    config.data.name = "folder/64"
+    config.data.batch_size = 16
+    config.train.steps = 200_000
+    config.train.learning_rate = config.train.discriminator_rate = 1e-4
+    config.model.levels = 256
+    config.model.num_domains = 2
+    config.model.features = (64, 128, 256)
+    config.model.blocks = 6
+    config.model.outer_kernel = 7
+    config.model.discriminator_features = (64, 128, 256, 512, 1024)
+    config.sample.num = 81
     config.expected.result = "not measured"
     config.expected.cost = "not measured"
 
@@ -145,16 +167,40 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         "generator": falling(train.learning_rate, 1),
         "discriminator": falling(train.discriminator_rate, model.discriminator_steps),
     }
-    edit, plain = bound.methods["translate"], PLAIN[config.data.name.split("/")[1]]
+    edit = bound.methods["translate"]
     return System(
         model=bound,
         optimizers={name: optax.adam(rate, b1=train.adam_b1) for name, rate in rates.items()},
         transform=transforms.symmetric(model.levels),
         preview=looks.preview_of(config, model.levels, edit, model.num_domains, across=2),
         to_picture=translations.to_picture,
-        evaluations={"edits": functools.partial(looks.edits, edit=edit, num_looks=model.num_domains, plain=plain)},
+        evaluations=_evaluations(config, edit),
         condition=lambda key, num: {"label": jax.random.randint(key, (num,), 0, model.num_domains)},
     )
+
+
+def _evaluations(config: ConfigDict, edit: looks.Edit) -> dict[str, Any]:
+    """Compare edits with true ones where these are known.
+
+    Raises:
+        UserError: a user's own data have other domains than the config.
+    """
+    data, num = config.data, config.model.num_domains
+    base, _, name = data.name.partition("/")
+    if base != "looks":
+        found = open_source(data.name, data.split, data.dir).info.num_classes
+        if found != num:
+            raise UserError(
+                f"data.name={data.name!r} has {found} domains, its sub-folders or labels, and the config {num}: set "
+                f"--config.model.num_domains={found}."
+                if found
+                else f"data.name={data.name!r} has no labels: put the pictures of each domain into a sub-folder."
+            )
+        return {"edits": functools.partial(looks.edits_of_unknown_truth, edit=edit, num_looks=num)}
+    name = name.split("/")[0]
+    if name not in PLAIN:
+        raise UserError(f"StarGAN knows {', '.join(f'looks/{known}' for known in PLAIN)} of digits, not {data.name!r}.")
+    return {"edits": functools.partial(looks.edits, edit=edit, num_looks=num, plain=PLAIN[name])}
 
 
 def _players(model: ConfigDict, dtype: Any) -> tuple[nn.Module, nn.Module]:
