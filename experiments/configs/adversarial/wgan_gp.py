@@ -70,13 +70,16 @@ def _narrow(config: ConfigDict) -> None:
     config.train.learning_rate = 1e-3
     config.train.final_rate = 0.0
     config.model.penalty_weight = 0.02  # between narrow modes the best critic is steep: a greater weight blurs them
-    config.expected.result = "not measured"
-    config.expected.cost = "not measured"
 
 
 def _ring(config: ConfigDict) -> None:
     _narrow(config)
     config.data.name = "toy2d/ring_of_8"
+    config.expected.result = (
+        "seeds 0, 1, 2: 8 of 8 modes each, 91.8, 90.8, 90.8 % of samples within 3 standard deviations; 2-Wasserstein "
+        "0.14, 0.13, 0.17, floor 0.11"
+    )
+    config.expected.cost = "2.5 minutes of one CPU core"
 
 
 def _grid(config: ConfigDict) -> None:
