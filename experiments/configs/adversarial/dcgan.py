@@ -100,6 +100,8 @@ def _mnist_cpu(config: ConfigDict) -> None:
     config.model.generator_features = (32, 64, 128)
     config.model.discriminator_features = (32, 64, 128)
     config.eval.num_samples = 2_000
+    config.expected.result = "classifier-FID (ours) 21.7 (floor 3.6), precision 0.62, recall 0.85; most digits can be read"
+    config.expected.cost = "9 minutes of one CPU core"
 
 
 def _cifar10(config: ConfigDict) -> None:
