@@ -1,5 +1,6 @@
 """The documents say what is true: their Python runs, their files work, their links lead somewhere."""
 
+import importlib
 import os
 import re
 import shutil
@@ -47,16 +48,25 @@ def test_links_lead_somewhere(path):
             assert (path.parent / target).exists(), f"{path.name} links to {target}, which is not there"
 
 
+def fields_of(config):
+    """The names of all fields of a config, dotted."""
+    found = set()
+    for name, value in config.items():
+        found |= {name} | ({f"{name}.{inner}" for inner in fields_of(value)} if hasattr(value, "items") else set())
+    return found
+
+
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_named_files_and_fields_exist(path):
     text, made_here = path.read_text(), {block.file for block in blocks(path)}
     for name in set(re.findall(r"(?:genjax|experiments|tests|docs|benchmarks)/[\w/.-]+\.\w+", text)) - made_here:
         assert (ROOT / name).exists(), f"{path.name} names {name}, which is not there"
+    shown = re.findall(r"--config (experiments/configs/[\w/]+)\.py(?::(\w+))?", text)
+    there = {(name, variant) for name, variant in shown if (ROOT / f"{name}.py").exists()}
+    configs = [importlib.import_module(name.replace("/", ".")).get_config(variant) for name, variant in there]
+    known = fields_of(base("any/one")).union(*map(fields_of, configs))
     for field in set(re.findall(r"--config\.([a-z_.]+)=", text)):
-        values = base("any/one")
-        for part in field.split("."):
-            assert part in values, f"{path.name} sets {field}, which configs do not have"
-            values = values[part]
+        assert field in known, f"{path.name} sets {field}, which neither every config nor one of the page's has"
 
 
 EXECUTED = [path for path in DOCUMENTS if any(block.language == "python" and not block.file for block in blocks(path))]
