@@ -5,6 +5,7 @@
     choices                          the fields of any loss with any regularizer, here and in configs of other networks
     losses, regularizers             by `model.loss` and the weights in `model.regularizers`
     options, penalized               what they are to a builder, and to the model that it has bound
+    falling                          a learning rate that ends at 0, counted in a player's own moves
     assemble                         any of them with any of the players: a model
     system                           a model with its optimizers, its data's transform and evaluations
 """
@@ -193,6 +194,18 @@ def penalized(
             built = adversarial.refuse_batch_normalization(built, name)
     updates = tuple(_with_weight_penalties(update, model.regularizers) for update in built.updates)
     return built._replace(updates=updates)
+
+
+def falling(rate: float, steps: int, moves: int = 1) -> optax.Schedule:
+    """Return a learning rate that stays for half of the steps and then falls to 0 along a line.
+
+    Args:
+        rate: of the first half.
+        steps: of the training.
+        moves: of the player in each of them: an optimizer counts its own.
+    """
+    half = steps // 2
+    return optax.linear_schedule(rate, 0.0, (steps - half) * moves, half * moves)
 
 
 def assemble(config: ConfigDict, *, axis_name: str | None = None) -> GenerativeModel:

@@ -208,8 +208,15 @@ def attgan(
 
     Reference: He et al. 2019, section 3.
     """
-    penalties = PENALTY if regularizers is None else dict(regularizers)
-    game = Editing(encoder, decoder, discriminator, weights, generator_loss, discriminator_loss, penalties)
+    game = Editing(
+        encoder=encoder,
+        decoder=decoder,
+        discriminator=discriminator,
+        weights=weights,
+        generator_loss=generator_loss,
+        discriminator_loss=discriminator_loss,
+        regularizers=PENALTY if regularizers is None else dict(regularizers),
+    )
     move_discriminator = Update(
         name="discriminate",
         players=("discriminator",),

@@ -36,7 +36,7 @@ from genjax.contract import AfterFn, Array, Aux, Batch, GenerativeModel, PyTree,
 from genjax.nn import Conv
 
 
-PENALTY: dict[str, Regularizer] = {"gradient_penalty": partial(gradient_penalty, weight=10.0)}
+PENALTY: dict[str, Regularizer] = {"gradient_penalty": gradient_penalty}  # of lambda_gp = 10
 
 
 class Judgement(NamedTuple):
@@ -160,7 +160,8 @@ def stargan(
         discriminator_loss: of the scores `[B]` of pictures and of what was made.
         discriminator_steps: moves of the discriminator before each of the generator.
         regularizers: name -> a term `[B]` of (critic, pictures, what was made, key) that weighs itself, added to the
-            discriminator's loss; the paper's gradient penalty of lambda_gp = 10 if None.
+            discriminator's loss; the paper's gradient penalty of lambda_gp = 10 if None. Where there are scores for
+            each domain, the critic's are those for the pictures' own.
         discriminator_after: what follows each move of the discriminator, as in `Update.after`.
         both_domains: whether the generator is told the domain that a picture comes from as well, and the discriminator
             gives a score for each, `[B, K]`, as `StarGANPerceptron`.
@@ -248,10 +249,10 @@ def discriminator_objective(
     made, _ = train_player(*generator, make_key, x, *_told(game, wanted, batch["label"]))
     judge = lambda x: train_player(game.discriminator, params["discriminator"], state["discriminator"], run_key, x)[0]
     seen = judge(x)
-    own = lambda x: score_as(game, judge(x), batch["label"])
-    terms = game.discriminator_loss(own(x), score_as(game, judge(made), wanted))
+    own = lambda judged: score_as(game, judged, batch["label"])
+    terms = game.discriminator_loss(own(seen), score_as(game, judge(made), wanted))
     metrics = {"real": terms.real.mean(), "fake": terms.fake.mean()}
-    metrics |= mean_penalties(game.regularizers, own, x, made, penalty_key)
+    metrics |= mean_penalties(game.regularizers, lambda x: own(judge(x)), x, made, penalty_key)
     metrics["domain"] = game.class_weight * label_loss(seen.logits, batch["label"]).mean()
     return sum(metrics.values()), Aux(state, metrics)
 

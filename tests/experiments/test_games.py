@@ -186,3 +186,10 @@ def test_augmentations():
     np.testing.assert_allclose(np.std(noise), 0.05, rtol=0.05)
     np.testing.assert_array_equal(games.moved(jax.random.key(0), x), found)
     np.testing.assert_array_equal(games.moved(jax.random.key(1), jnp.zeros((2000, 2))), noise)
+
+
+def test_a_falling_rate_ends_at_0_after_a_players_own_moves():
+    """Eleven steps of three moves: constant for the 15 moves of five steps, then 18 moves down."""
+    rate = games.falling(0.6, 11, 3)
+    found = [float(rate(move)) for move in (0, 15, 24, 33, 40)]
+    np.testing.assert_allclose(found, [0.6, 0.6, 0.3, 0, 0], atol=1e-7)

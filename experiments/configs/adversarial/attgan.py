@@ -116,13 +116,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     def edit(variables: Variables, key: Array, x: Array, look: Array) -> Array:
         return bound.methods["translate"](variables, key, x, jnp.asarray(bits)[look])
 
-    half = train.steps // 2
-
-    def adam(moves: int) -> optax.GradientTransformation:
-        """Return the optimizer of players that move so often a step: a rate counts its own moves."""
-        rate = optax.linear_schedule(train.learning_rate, 0.0, (train.steps - half) * moves, half * moves)
-        return optax.adam(rate, b1=train.adam_b1)
-
+    adam = lambda moves: optax.adam(games.falling(train.learning_rate, train.steps, moves), b1=train.adam_b1)
     return System(
         model=bound,
         optimizers={"discriminate": adam(model.discriminator_steps), "edit": adam(1)},

@@ -165,12 +165,13 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         "b_to_a": translations.translation_errors,
         "a_to_b": functools.partial(translations.translation_errors, way="translate_ab", given="x", wanted="y"),
     }
-    half = train.steps // 2
-    falling = lambda rate: optax.linear_schedule(rate, 0.0, train.steps - half, half)
-    rates = {"generate": train.learning_rate, "discriminate": train.discriminator_rate}
+    rates = {
+        "generate": games.falling(train.learning_rate, train.steps),
+        "discriminate": games.falling(train.discriminator_rate, train.steps, model.discriminator_steps),
+    }
     return System(
         model=bound,
-        optimizers={name: optax.adam(falling(rate), b1=train.adam_b1) for name, rate in rates.items()},
+        optimizers={name: optax.adam(rate, b1=train.adam_b1) for name, rate in rates.items()},
         transform=translations.symmetric_pair(model.levels),
         preview=translations.pairs_preview(
             config, model.levels, ways["translate"], back=None if known else ways["translate_ab"]

@@ -82,10 +82,8 @@ def _tiny(config: ConfigDict) -> None:
 def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
     """Build the system; nothing in it is coupled over the batch, so `axis_name` is not used."""
     del axis_name
-    half = config.train.steps // 2
-    # The discriminator may move more often, and its rate counts its own moves.
-    falling = lambda rate, moves: optax.linear_schedule(rate, 0.0, (config.train.steps - half) * moves, half * moves)
-    adam = lambda rate, moves: optax.adam(falling(rate, moves), b1=config.train.adam_b1)
+    train = config.train
+    adam = lambda rate, moves: optax.adam(games.falling(rate, train.steps, moves), b1=train.adam_b1)
     played = adversarial.midinet(
         tuple(config.model.shape),
         latent_dim=config.model.latent_dim,

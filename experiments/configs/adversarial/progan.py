@@ -147,9 +147,7 @@ def build(config: ConfigDict, *, axis_name: str | None = None, stages: dict[str,
     if model.side not in sides:
         raise UserError(f"model.side={model.side} is none of {sides}, one for each of model.features.")
     features = tuple(model.features)[: sides.index(model.side) + 1]
-    half = train.steps // 2
-    # The discriminator may move more often, and its rate counts its own moves.
-    falling = lambda moves: optax.linear_schedule(train.learning_rate, 0.0, (train.steps - half) * moves, half * moves)
+    falling = lambda moves: games.falling(train.learning_rate, train.steps, moves)
     adam = lambda moves: optax.adam(falling(moves), b1=0.0, b2=0.99, eps=1e-8)
     whole = model.side == model.padded and config.data.name in evaluations.RECIPES
     built = adversarial.progan(

@@ -139,11 +139,10 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         made = bound.methods["translate"](variables, key, low)
         return translations.rows(coarse, enlarged(low, model.doublings), made, x, columns=COLUMNS)
 
-    half = train.steps // 2
-    adam = optax.adam(optax.linear_schedule(train.learning_rate, 0.0, train.steps - half, half), b1=train.adam_b1)
+    adam = lambda moves: optax.adam(games.falling(train.learning_rate, train.steps, moves), b1=train.adam_b1)
     return System(
         model=bound,
-        optimizers={"generator": adam, "discriminator": adam},
+        optimizers={"generator": adam(1), "discriminator": adam(model.discriminator_steps)},
         transform=transforms.symmetric(model.levels),
         preview=preview,
         to_picture=translations.to_picture,

@@ -161,12 +161,9 @@ def build(config: ConfigDict, *, axis_name: str | None = None) -> System:
         **games.options(model),
     )
     bound = games.penalized(played, model)
-    half = train.steps // 2
-    # The discriminator moves more often, and its rate counts its own moves.
-    falling = lambda rate, moves: optax.linear_schedule(rate, 0.0, (train.steps - half) * moves, half * moves)
     rates = {
-        "generator": falling(train.learning_rate, 1),
-        "discriminator": falling(train.discriminator_rate, model.discriminator_steps),
+        "generator": games.falling(train.learning_rate, train.steps),
+        "discriminator": games.falling(train.discriminator_rate, train.steps, model.discriminator_steps),
     }
     edit = bound.methods["translate"]
     return System(
